@@ -1,0 +1,8 @@
+# The libraries of others that the engine is linked with.
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(LWS REQUIRED IMPORTED_TARGET libwebsockets>=4.1)
+pkg_check_modules(UV REQUIRED IMPORTED_TARGET libuv>=1.42)
+pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl>=3.0)
+set(foreign PkgConfig::LWS PkgConfig::UV PkgConfig::OPENSSL Threads::Threads)
