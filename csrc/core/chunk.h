@@ -1,0 +1,60 @@
+/* chunk.h: how admitted messages lie in memory.
+ *
+ * The calling thread appends messages to a chunk; the engine thread takes whole chunks and the
+ * outbox keeps them until the last message in one has ended.  So a message costs no allocation of
+ * its own, and no byte of it is copied again before it is framed.
+ */
+#ifndef STWI_CORE_CHUNK_H
+#define STWI_CORE_CHUNK_H
+
+#include "core/input.h"
+
+/* One message; its key and then its body follow it in memory. */
+struct stwi_msg {
+  uint64_t number; /* admission order, from 1 */
+  union {
+    uint64_t ttl_ns;           /* 0: for ever */
+    struct stwi_msg *next_end; /* once it has ended: the outbox's list of ends */
+  };
+  stwi_time admitted; /* stamped by the outbox when it takes it */
+  struct stwi_chunk *home;
+  uint32_t size;     /* of the body */
+  uint32_t attempts; /* times written */
+  uint8_t key_size;
+  bool is_text;
+  uint8_t guarantee; /* stw_guarantee */
+  uint8_t state;     /* stw_message_state */
+  uint8_t proof;     /* stw_proof */
+  bool is_refused;   /* overflow drop_newest: to be ended as DROPPED when taken */
+  uint16_t cause;    /* stw_cause of its end */
+};
+
+struct stwi_chunk {
+  struct stwi_chunk *next;
+  uint32_t used, size; /* bytes of `bytes` */
+  uint32_t live;       /* holds of the outbox: 0 frees the chunk */
+  uint32_t count;      /* messages in it */
+  uint32_t keyed;      /* of them, those with a key */
+  _Alignas(16) uint8_t bytes[];
+};
+
+/* A chunk with room for `bytes`; NULL without memory. */
+struct stwi_chunk *stwi_chunk_new(uint32_t bytes);
+void stwi_chunk_free(struct stwi_chunk *chunk);
+void stwi_chunk_free_list(struct stwi_chunk *chunk);
+
+/* Bytes a message takes in a chunk. */
+size_t stwi_msg_footprint(size_t key_size, size_t body_size);
+
+/* Appends a message (copies key and body) and lends it; NULL where it does not fit. */
+struct stwi_msg *stwi_chunk_append(struct stwi_chunk *chunk, const void *key, uint8_t key_size,
+                                   const void *body, uint32_t body_size);
+
+/* Walks: the first message, and the one after `msg` (NULL at the end). */
+struct stwi_msg *stwi_chunk_first(struct stwi_chunk *chunk);
+struct stwi_msg *stwi_chunk_after(struct stwi_msg *msg);
+
+const uint8_t *stwi_msg_key(const struct stwi_msg *msg);
+const uint8_t *stwi_msg_body(const struct stwi_msg *msg);
+
+#endif

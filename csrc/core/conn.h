@@ -1,0 +1,201 @@
+/* conn.h: one conn inside the engine core.  Private to core/: the conn_*.c files and engine_core.c.
+ *
+ * conn_state  the setter: applies a rule of the table, performs its actions
+ * conn_link   attempts and links: dial, ready, over
+ * conn_in     bytes of the active link -> items -> events
+ * conn_out    outbox, opening and control frames -> bytes; barriers
+ * conn_time   timers: what is due, when to come back
+ * conn_host   inputs of the host and of the machine
+ */
+#ifndef STWI_CORE_CONN_H
+#define STWI_CORE_CONN_H
+
+#include "core/arena.h"
+#include "core/cause.h"
+#include "core/conn_config.h"
+#include "core/credentials.h"
+#include "core/endpoint.h"
+#include "core/engine_core.h"
+#include "core/frame.h"
+#include "core/heap.h"
+#include "core/link.h"
+#include "core/opening.h"
+#include "core/outbox.h"
+#include "core/pace.h"
+#include "core/pulse.h"
+
+#define STWI_ATTEMPTS_MAX 3u
+#define STWI_BARRIERS_MAX 16u
+#define STWI_BARRIER_BYTES 65536u
+#define STWI_BARRIER_AFTER (200 * STWI_MS)
+#define STWI_ATTEMPT_SILENCE (1 * STWI_S)
+#define STWI_STABLE_AFTER (2 * STWI_S)
+#define STWI_OFFLINE_SAFETY (30 * STWI_S)
+#define STWI_SOON_MAX (250 * STWI_MS)
+#define STWI_SINGLE_WITHIN (2 * STWI_S)
+#define STWI_CLOSE_HANDSHAKE (1 * STWI_S)
+#define STWI_TURN_BYTES ((size_t)256 * 1024)
+#define STWI_PONGS_BYTES_MAX 4096u
+
+struct stwi_barrier {
+  uint64_t upto; /* last message written before it */
+  stwi_time at;
+};
+
+struct stwi_link {
+  uint32_t gen;
+  uint32_t endpoint;     /* index into the conn's endpoints */
+  stw_phase phase;
+  stwi_time phase_since, dialled_at, up_at;
+  uint64_t phase_ns[STW_PHASE_COUNT];
+  bool is_writing;       /* a WRITE is not answered yet */
+  bool has_written;      /* the written proof of `written_upto` is due with WRITABLE */
+  bool has_close_sent;
+  bool has_raced;        /* its silence was answered with another attempt */
+  bool is_paused;
+  bool is_stable;        /* has shown proof and been up for 2 s */
+  uint64_t written_upto; /* last message in the outstanding WRITE */
+  /* barriers: a ring of unanswered ones; ids count from 1 per link */
+  struct stwi_barrier barriers[STWI_BARRIERS_MAX];
+  uint32_t barrier_head, barrier_count;
+  uint64_t barrier_id;   /* of the last one sent */
+  uint64_t since_barrier_bytes;
+  stwi_time unproven_since; /* first message written after the last barrier; 0: none */
+  bool has_pong;            /* it has answered one */
+  bool has_heard_asked;     /* data came while a barrier was unanswered */
+  /* PONGs owed, in order; past the bound the oldest give way (RFC 6455 section 5.5.3) */
+  uint8_t *pongs; /* size byte, payload, size byte, payload, ... */
+  uint32_t pongs_used;
+  struct stwi_decoder decoder;
+  char subprotocol[64];
+};
+
+struct stwi_conn {
+  struct stwi_core *core;
+  uint32_t slot;
+  stw_conn handle;
+  struct stwi_conn_config *config;
+  struct stwi_endpoint **endpoints; /* one per url */
+  uint32_t endpoint_at;             /* index of the next attempt */
+  uint64_t stream;
+  struct stwi_random random;
+
+  stw_state state;
+  stwi_time since;
+  stw_cause cause;
+  stw_cause lost_cause;  /* of the last active link that ended */
+  uint16_t close_code, http_status;
+  char detail[160];
+  bool ever_online;
+
+  struct stwi_link *active;
+  struct stwi_link *attempts[STWI_ATTEMPTS_MAX];
+  uint32_t gen;          /* of the last link dialled */
+
+  struct stwi_pace pace;
+  struct stwi_hint hint;
+  struct stwi_repeat repeat;
+  struct stwi_bucket hedges;
+  struct stwi_pulse pulse;
+  struct stwi_outbox outbox;
+  struct stwi_opening opening;
+  struct stwi_credentials credentials;
+
+  stwi_time dial_at;       /* CONNECTING, SUSPECT, MIGRATING: a delayed dial; 0: none */
+  stwi_time next_at;       /* WAITING, OFFLINE: the next attempt; 0: none */
+  stwi_time hedged_at;     /* when a candidate was last dialled beside a live link */
+  stwi_time message_at;    /* last inbound message, for max_silence */
+  bool is_stale;
+  uint64_t probe_id;       /* SUSPECT: the barrier whose PONG clears it */
+  bool has_told_mute;
+
+  bool is_closing, is_inbound_full;
+  uint64_t replay_messages, replay_bytes; /* written on a lost link, to be written again */
+  stwi_time close_deadline, handshake_deadline;
+
+  bool is_dirty;
+  struct stwi_conn *next_dirty;
+  uint64_t metrics[STW_METRIC_COUNT];
+  stwi_time metrics_at; /* last accounting of time in states */
+};
+
+struct stwi_core {
+  struct stwi_conn **conns;
+  uint32_t slots;
+  struct stwi_heap heap;
+  struct stwi_endpoints endpoints;
+  struct stwi_arena arena;
+  struct stwi_conn *dirty;
+  struct stwi_effects *effects; /* of the step under way */
+  stwi_time now;
+  uint8_t *entropy;
+  uint32_t entropy_left;
+};
+
+/* engine_core.c */
+void stwi_conn_dirty(struct stwi_conn *conn);
+struct stwi_effect *stwi_conn_effect(struct stwi_conn *conn, enum stwi_effect_kind kind,
+                                     uint32_t link);
+/* An EVENT effect of `kind` about `link`; NULL without memory. */
+stw_event *stwi_conn_event(struct stwi_conn *conn, stw_event_kind kind, uint32_t link);
+bool stwi_core_mask(struct stwi_core *core, uint8_t mask[4]); /* false: no entropy left */
+
+/* conn_state.c: the one setter. False: the table refuses.  `cause` goes into the event. */
+bool stwi_conn_apply(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause);
+void stwi_conn_detail(struct stwi_conn *conn, const char *detail);
+void stwi_conn_account(struct stwi_conn *conn); /* time in states up to now */
+
+/* conn_link.c */
+void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge);
+void stwi_conn_cut(struct stwi_conn *conn, struct stwi_link **place, bool abort);
+void stwi_conn_drop_attempts(struct stwi_conn *conn);
+uint32_t stwi_conn_attempt_count(const struct stwi_conn *conn);
+void stwi_conn_commit(struct stwi_conn *conn);
+void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input);
+/* A link is over.  Forgets it and moves the conn on. */
+struct stwi_link_end {
+  stw_cause cause;
+  uint16_t close_code, http_status;
+  struct stwi_hint hint;
+  const char *detail;
+};
+void stwi_conn_link_over(struct stwi_conn *conn, struct stwi_link *link,
+                         const struct stwi_link_end *end);
+void stwi_conn_phase(struct stwi_conn *conn, struct stwi_link *link, stw_phase phase);
+void stwi_conn_check_ready(struct stwi_conn *conn, bool is_matched);
+
+void stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link);
+bool stwi_conn_may_ask(const struct stwi_conn *conn); /* PINGs are wanted and answered here */
+
+/* conn_in.c */
+void stwi_conn_bytes(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *bytes,
+                     size_t size);
+
+/* conn_out.c */
+void stwi_conn_pump(struct stwi_conn *conn);
+void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link);
+void stwi_conn_probe(struct stwi_conn *conn);
+void stwi_conn_replay(struct stwi_conn *conn);
+void stwi_conn_pong_owed(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
+                         size_t size);
+void stwi_conn_ponged(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
+                      size_t size);
+/* Writes a CLOSE frame at once where nothing stands in the way.  True: it was. */
+bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint16_t code,
+                           const char *reason);
+stw_proof stwi_conn_wanted(const struct stwi_conn *conn);
+void stwi_conn_prove(struct stwi_conn *conn, stw_proof proof, uint64_t upto);
+void stwi_conn_tell_ends(struct stwi_conn *conn);
+
+/* conn_time.c */
+void stwi_conn_timers(struct stwi_conn *conn);
+stwi_time stwi_conn_deadline(const struct stwi_conn *conn);
+stwi_time stwi_barrier_due(const struct stwi_conn *conn);
+
+/* conn_host.c */
+struct stwi_conn *stwi_conn_new(struct stwi_core *core, const struct stwi_input *input);
+void stwi_conn_free(struct stwi_conn *conn);
+void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input);
+void stwi_conn_machine_input(struct stwi_conn *conn, const struct stwi_input *input);
+
+#endif

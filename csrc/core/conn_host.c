@@ -1,0 +1,252 @@
+#include <string.h>
+
+#include "core/conn.h"
+#include "core/mem.h"
+
+static void drop_endpoints(struct stwi_conn *conn) {
+  if (conn->endpoints == NULL) return;
+  for (size_t i = 0; i < conn->config->url_count; i++) {
+    if (conn->endpoints[i] != NULL) {
+      stwi_endpoint_drop(&conn->core->endpoints, conn->endpoints[i]);
+    }
+  }
+  stwi_free(conn->endpoints);
+}
+
+static bool hold_endpoints(struct stwi_conn *conn) {
+  size_t count = conn->config->url_count;
+  conn->endpoints = stwi_alloc(count * sizeof(struct stwi_endpoint *));
+  if (conn->endpoints == NULL) return false;
+  memset(conn->endpoints, 0, count * sizeof(struct stwi_endpoint *));
+  for (size_t i = 0; i < count; i++) {
+    conn->endpoints[i] = stwi_endpoint_hold(&conn->core->endpoints, conn->config->urls[i].key,
+                                            conn->core->now);
+    if (conn->endpoints[i] == NULL) return false;
+  }
+  return true;
+}
+
+static void init_parts(struct stwi_conn *conn) {
+  const struct stwi_conn_config *config = conn->config;
+  stwi_time now = conn->core->now;
+  stwi_pace_init(&conn->pace, config->retry_window_ns, config->retry_cap_ns);
+  stwi_hedge_init(&conn->hedges, now);
+  stwi_outbox_init(&conn->outbox, config->outbox_messages, config->outbox_bytes,
+                   config->outbox_overflow);
+  stwi_opening_init(&conn->opening);
+  stwi_credentials_init(&conn->credentials, config->has_credentials);
+  uint64_t interval = config->has_heartbeat ? config->heartbeat_interval_ns : 0;
+  stwi_pulse_init(&conn->pulse, interval, config->heartbeat_timeout_ns, 1000, now);
+  conn->since = conn->metrics_at = conn->message_at = now;
+}
+
+struct stwi_conn *stwi_conn_new(struct stwi_core *core, const struct stwi_input *input) {
+  struct stwi_conn *conn = stwi_alloc(sizeof *conn);
+  if (conn == NULL) return NULL;
+  memset(conn, 0, sizeof *conn);
+  conn->core = core;
+  conn->slot = input->conn;
+  conn->handle = input->u.open.handle;
+  conn->config = input->u.open.config;
+  conn->stream = input->u.open.stream;
+  stwi_random_seed(&conn->random, input->u.open.seed);
+  init_parts(conn);
+  if (hold_endpoints(conn)) return conn;
+  drop_endpoints(conn);
+  stwi_free(conn); /* the config stays with the caller */
+  return NULL;
+}
+
+void stwi_conn_free(struct stwi_conn *conn) {
+  if (conn == NULL) return;
+  struct stwi_effects none;
+  struct stwi_effects *effects = conn->core->effects;
+  if (effects == NULL) {
+    stwi_effects_init(&none);
+    conn->core->effects = &none;
+  }
+  stwi_conn_drop_attempts(conn);
+  stwi_conn_cut(conn, &conn->active, true);
+  if (effects == NULL) {
+    stwi_effects_fini(&none);
+    conn->core->effects = NULL;
+  }
+  drop_endpoints(conn);
+  stwi_outbox_fini(&conn->outbox);
+  stwi_opening_fini(&conn->opening);
+  stwi_credentials_fini(&conn->credentials);
+  stwi_conn_config_free(conn->config);
+  stwi_free(conn);
+}
+
+static void on_submit(struct stwi_conn *conn, struct stwi_chunk *chunks) {
+  for (struct stwi_chunk *chunk = chunks; chunk != NULL; chunk = chunk->next) {
+    for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg)) {
+      conn->metrics[STW_METRIC_SENT]++;
+      conn->metrics[STW_METRIC_SENT_BYTES] += msg->size;
+    }
+  }
+  if (!stwi_outbox_take(&conn->outbox, chunks, conn->core->now)) {
+    stwi_chunk_free_list(chunks);
+    stwi_conn_detail(conn, "no memory for the outbox");
+    stwi_conn_apply(conn, STWI_LINK_FATAL, STW_CAUSE_OVERLOAD_LOCAL);
+  }
+}
+
+static void on_close(struct stwi_conn *conn, stwi_time deadline) {
+  if (conn->state == STW_STATE_CLOSED || conn->state == STW_STATE_FAILED) return;
+  conn->is_closing = true;
+  conn->close_deadline = deadline;
+  conn->handshake_deadline = 0;
+}
+
+static void on_reopen(struct stwi_conn *conn) {
+  conn->ever_online = false;
+  conn->is_closing = false;
+  conn->handshake_deadline = 0;
+  stwi_pace_reset(&conn->pace);
+  stwi_conn_apply(conn, STWI_LINK_OPEN, STW_CAUSE_REQUESTED);
+}
+
+static void on_opening(struct stwi_conn *conn, const struct stwi_input *input) {
+  const char *key = input->u.opening.key;
+  stw_status status = stwi_opening_set(&conn->opening, key, input->u.opening.data,
+                                       input->u.opening.size, input->u.opening.is_text);
+  if (status != STW_OK) return;
+  struct stwi_opening_item *item = conn->opening.first;
+  const struct stwi_opening_item *set = stwi_opening_find(&conn->opening, key);
+  while (item != NULL && item != set) item = item->next;
+  if (item != NULL) item->is_due = conn->active != NULL;
+}
+
+static void on_supply(struct stwi_conn *conn, const struct stwi_input *input) {
+  const char *why = "";
+  bool was_waiting = conn->credentials.is_waiting;
+  stw_status status =
+      stwi_credentials_supply(&conn->credentials, input->u.supply.url, input->u.supply.token,
+                              input->u.supply.headers, input->u.supply.valid_ms, conn->core->now,
+                              &why);
+  if (status != STW_OK || !was_waiting) return;
+  conn->credentials.is_waiting = false;
+  stwi_conn_dial(conn, false);
+}
+
+static void set_paused(struct stwi_conn *conn, bool on) {
+  if (conn->active == NULL || conn->active->is_paused == on) return;
+  conn->active->is_paused = on;
+  struct stwi_effect *effect = stwi_conn_effect(conn, STWI_FX_PAUSE, conn->active->gen);
+  if (effect != NULL) effect->u.pause.on = on;
+  stwi_pulse_pause(&conn->pulse, on, conn->core->now);
+  if (on) conn->metrics[STW_METRIC_PAUSES]++;
+  if (!on) conn->message_at = conn->core->now;
+  stwi_conn_event(conn, on ? STW_EVENT_PAUSED : STW_EVENT_RESUMED, conn->active->gen);
+}
+
+static void on_inbound(struct stwi_conn *conn, bool is_full) {
+  conn->is_inbound_full = is_full;
+  set_paused(conn, is_full);
+}
+
+void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input) {
+  stwi_conn_dirty(conn);
+  switch (input->kind) {
+    case STWI_IN_SUBMIT: on_submit(conn, input->u.submit.chunks); break;
+    case STWI_IN_CLOSE: on_close(conn, input->u.close.deadline); break;
+    case STWI_IN_REOPEN: on_reopen(conn); break;
+    case STWI_IN_KICK: stwi_conn_apply(conn, STWI_LINK_KICK, STW_CAUSE_REQUESTED); break;
+    case STWI_IN_CANCEL: stwi_outbox_cancel(&conn->outbox, input->u.cancel.number); break;
+    case STWI_IN_OPENING: on_opening(conn, input); break;
+    case STWI_IN_HOST_READY: stwi_conn_check_ready(conn, true); break;
+    case STWI_IN_SUPPLY: on_supply(conn, input); break;
+    default: on_inbound(conn, input->u.inbound.is_full); break;
+  }
+}
+
+static void on_network(struct stwi_conn *conn, stw_network what) {
+  switch (what) {
+    case STW_NETWORK_UP: stwi_conn_apply(conn, STWI_LINK_NET_UP, STW_CAUSE_NET_UP); break;
+    case STW_NETWORK_DOWN: stwi_conn_apply(conn, STWI_LINK_NET_DOWN, STW_CAUSE_NET_DOWN); break;
+    case STW_NETWORK_CHANGED:
+      stwi_conn_apply(conn, STWI_LINK_NET_CHANGED, STW_CAUSE_IP_CHANGED);
+      break;
+  }
+}
+
+static void stop(struct stwi_conn *conn) {
+  if (conn->state == STW_STATE_CLOSED || conn->state == STW_STATE_FAILED) return;
+  stwi_conn_detail(conn, "the engine was stopped");
+  stwi_conn_apply(conn, STWI_LINK_CLOSE_DONE, STW_CAUSE_LOCAL_STOP);
+}
+
+void stwi_conn_machine_input(struct stwi_conn *conn, const struct stwi_input *input) {
+  stwi_conn_dirty(conn);
+  switch (input->kind) {
+    case STWI_IN_NETWORK: on_network(conn, input->u.network.what); break;
+    case STWI_IN_WAKE: stwi_conn_apply(conn, STWI_LINK_WAKE, STW_CAUSE_SUSPEND_RESUME); break;
+    case STWI_IN_STALLED: stwi_pulse_stalled(&conn->pulse, conn->core->now); break;
+    default: stop(conn); break;
+  }
+}
+
+static void copy_text(char *out, size_t size, const char *text) {
+  size_t length = strnlen(text, size - 1);
+  memcpy(out, text, length);
+  out[length] = '\0';
+}
+
+static const struct stwi_conn *find(const struct stwi_core *core, uint32_t slot) {
+  return slot < core->slots ? core->conns[slot] : NULL;
+}
+
+bool stwi_core_view(const struct stwi_core *core, uint32_t slot, stw_conn_view *view) {
+  const struct stwi_conn *conn = find(core, slot);
+  if (conn == NULL) return false;
+  size_t struct_size = view->struct_size;
+  memset(view, 0, sizeof *view);
+  view->struct_size = struct_size;
+  view->state = conn->state;
+  view->is_closing = conn->is_closing;
+  view->cause = conn->cause;
+  view->attempt = conn->pace.attempts;
+  view->link = conn->active == NULL ? 0 : conn->active->gen;
+  view->since_ns = conn->since;
+  view->next_attempt_ns = conn->state == STW_STATE_WAITING ? conn->next_at : 0;
+  view->rtt_ns = conn->pulse.srtt_ns;
+  view->outbox_messages = conn->outbox.messages;
+  view->outbox_bytes = conn->outbox.bytes;
+  view->stream.stream = conn->stream;
+  view->stream.number = conn->outbox.taken;
+  view->close_code = conn->close_code;
+  view->http_status = conn->http_status;
+  copy_text(view->detail, sizeof view->detail, conn->detail);
+  if (conn->active != NULL) {
+    copy_text(view->subprotocol, sizeof view->subprotocol, conn->active->subprotocol);
+  }
+  copy_text(view->endpoint, sizeof view->endpoint, conn->config->urls[conn->endpoint_at].shown);
+  return true;
+}
+
+bool stwi_core_metrics(const struct stwi_core *core, uint32_t slot, stwi_time now,
+                       uint64_t values[STW_METRIC_COUNT]) {
+  const struct stwi_conn *conn = find(core, slot);
+  if (conn == NULL) return false;
+  memcpy(values, conn->metrics, sizeof conn->metrics);
+  uint64_t running = now - conn->metrics_at;
+  bool is_open = conn->state != STW_STATE_CLOSED && conn->state != STW_STATE_IDLE;
+  bool is_up = conn->state == STW_STATE_ONLINE || conn->state == STW_STATE_SUSPECT ||
+               conn->state == STW_STATE_MIGRATING;
+  if (is_open) values[STW_METRIC_OPEN_NS] += running;
+  if (is_up) values[STW_METRIC_ONLINE_NS] += running;
+  const uint64_t *ends = conn->outbox.counts;
+  values[STW_METRIC_SETTLED] = ends[STW_MESSAGE_SETTLED];
+  values[STW_METRIC_EXPIRED] = ends[STW_MESSAGE_EXPIRED];
+  values[STW_METRIC_CANCELLED] = ends[STW_MESSAGE_CANCELLED];
+  values[STW_METRIC_DROPPED] = ends[STW_MESSAGE_DROPPED];
+  values[STW_METRIC_DEAD] = ends[STW_MESSAGE_DEAD];
+  values[STW_METRIC_UNKNOWN] = ends[STW_MESSAGE_UNKNOWN];
+  values[STW_METRIC_REPLAYED] = conn->outbox.replayed;
+  values[STW_METRIC_OUTBOX_MESSAGES] = conn->outbox.messages;
+  values[STW_METRIC_OUTBOX_BYTES] = conn->outbox.bytes;
+  values[STW_METRIC_RTT_NS] = conn->pulse.srtt_ns;
+  return true;
+}

@@ -1,0 +1,364 @@
+#include <string.h>
+
+#include "core/conn.h"
+#include "core/mem.h"
+
+uint32_t stwi_conn_attempt_count(const struct stwi_conn *conn) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) count += conn->attempts[i] != NULL;
+  return count;
+}
+
+static void free_link(struct stwi_link *link) {
+  stwi_decoder_fini(&link->decoder);
+  stwi_free(link->pongs);
+  stwi_free(link);
+}
+
+void stwi_conn_phase(struct stwi_conn *conn, struct stwi_link *link, stw_phase phase) {
+  if (phase == link->phase) return;
+  link->phase_ns[link->phase] += conn->core->now - link->phase_since;
+  link->phase = phase;
+  link->phase_since = conn->core->now;
+}
+
+/* The outbox must know that a link is gone before anything is written on another one. */
+static void release_messages(struct stwi_conn *conn) {
+  uint64_t messages, bytes;
+  stwi_outbox_link_lost(&conn->outbox, &messages, &bytes);
+  if (messages == 0) return;
+  conn->replay_messages = messages;
+  conn->replay_bytes = bytes;
+}
+
+void stwi_conn_cut(struct stwi_conn *conn, struct stwi_link **place, bool abort) {
+  struct stwi_link *link = *place;
+  if (link == NULL) return;
+  struct stwi_effect *effect = stwi_conn_effect(conn, STWI_FX_CUT, link->gen);
+  if (effect != NULL) effect->u.cut.abort = abort;
+  if (place == &conn->active) release_messages(conn);
+  *place = NULL;
+  free_link(link);
+}
+
+void stwi_conn_drop_attempts(struct stwi_conn *conn) {
+  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) stwi_conn_cut(conn, &conn->attempts[i], true);
+  conn->credentials.is_waiting = false;
+}
+
+static const struct stwi_url *url_of(const struct stwi_conn *conn, uint32_t endpoint) {
+  const struct stwi_url *supplied = &conn->credentials.url;
+  return supplied->host != NULL ? supplied : &conn->config->urls[endpoint];
+}
+
+static void fill_dial(const struct stwi_conn *conn, uint32_t endpoint, struct stwi_dial *dial) {
+  const struct stwi_conn_config *config = conn->config;
+  const struct stwi_url *url = url_of(conn, endpoint);
+  dial->is_tls = url->is_tls;
+  dial->host = url->host;
+  dial->port = url->port;
+  dial->path = url->path;
+  dial->headers = (const char *const *)config->headers;
+  dial->more_headers = (const char *const *)conn->credentials.headers;
+  dial->subprotocols = config->subprotocols;
+  dial->ca_file = config->ca_file;
+  dial->client_cert = config->client_cert;
+  dial->client_key = config->client_key;
+  dial->server_name = config->server_name;
+  dial->proxy = config->proxy;
+  dial->is_insecure = config->is_insecure;
+}
+
+static struct stwi_link *new_link(struct stwi_conn *conn) {
+  struct stwi_link *link = stwi_alloc(sizeof *link);
+  if (link == NULL) return NULL;
+  memset(link, 0, sizeof *link);
+  link->gen = ++conn->gen;
+  link->endpoint = conn->endpoint_at;
+  link->phase = STW_PHASE_DNS;
+  link->phase_since = link->dialled_at = conn->core->now;
+  stwi_decoder_init(&link->decoder, STWI_FRAME_CLIENT, conn->config->max_message);
+  return link;
+}
+
+static struct stwi_link **free_place(struct stwi_conn *conn) {
+  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
+    if (conn->attempts[i] == NULL) return &conn->attempts[i];
+  }
+  return NULL;
+}
+
+/* Credentials first: phase token.  True: go on. */
+static bool has_credentials(struct stwi_conn *conn) {
+  struct stwi_credentials *credentials = &conn->credentials;
+  if (stwi_credentials_begin(credentials, conn->core->now) == STWI_CREDENTIALS_USE) return true;
+  if (credentials->is_waiting) return false;
+  credentials->is_waiting = true;
+  credentials->deadline = conn->core->now + conn->config->credentials_timeout_ns;
+  stw_event *event = stwi_conn_event(conn, STW_EVENT_CREDENTIALS_NEEDED, 0);
+  if (event != NULL) {
+    event->u.credentials.attempt = conn->pace.attempts + 1;
+    event->u.credentials.why = conn->cause;
+    event->u.credentials.deadline_ns = conn->config->credentials_timeout_ns;
+  }
+  return false;
+}
+
+static bool may_hedge(struct stwi_conn *conn) {
+  const struct stwi_endpoint *endpoint = conn->endpoints[conn->endpoint_at];
+  if (!conn->config->has_hedge || endpoint->is_single) return false;
+  return stwi_hedge_take(&conn->hedges, conn->core->now);
+}
+
+void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge) {
+  conn->dial_at = 0;
+  struct stwi_link **place = free_place(conn);
+  if (place == NULL || !has_credentials(conn)) return;
+  if (is_hedge && !may_hedge(conn)) {
+    conn->dial_at = conn->core->now + STWI_S;
+    return;
+  }
+  struct stwi_link *link = new_link(conn);
+  struct stwi_effect *effect =
+      link == NULL ? NULL : stwi_conn_effect(conn, STWI_FX_DIAL, link->gen);
+  if (effect == NULL) {
+    stwi_free(link);
+    conn->dial_at = conn->core->now + STWI_SOON_MAX;
+    return;
+  }
+  *place = link;
+  fill_dial(conn, link->endpoint, &effect->u.dial);
+  conn->metrics[STW_METRIC_ATTEMPTS]++;
+  if (is_hedge) {
+    conn->metrics[STW_METRIC_HEDGES]++;
+    conn->hedged_at = conn->core->now;
+  } else {
+    stwi_hedge_earn(&conn->hedges);
+  }
+  stwi_conn_dirty(conn);
+}
+
+static struct stwi_link **find_link(struct stwi_conn *conn, uint32_t gen) {
+  if (conn->active != NULL && conn->active->gen == gen) return &conn->active;
+  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
+    if (conn->attempts[i] != NULL && conn->attempts[i]->gen == gen) return &conn->attempts[i];
+  }
+  return NULL;
+}
+
+/* The ready attempt is the one in phase resume. */
+void stwi_conn_commit(struct stwi_conn *conn) {
+  struct stwi_link *ready = NULL;
+  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
+    struct stwi_link *link = conn->attempts[i];
+    if (link == NULL || link->phase != STW_PHASE_RESUME) continue;
+    ready = link;
+    conn->attempts[i] = NULL;
+  }
+  if (conn->active != NULL) {
+    conn->lost_cause = STW_CAUSE_SUPERSEDED;
+    conn->metrics[STW_METRIC_SWITCHES]++;
+    stwi_conn_learn_mute(conn, conn->active);
+  }
+  stwi_conn_cut(conn, &conn->active, true);
+  stwi_conn_drop_attempts(conn);
+  conn->active = ready;
+  conn->dial_at = 0;
+  stwi_conn_phase(conn, ready, STW_PHASE_OPENING);
+  for (struct stwi_opening_item *item = conn->opening.first; item != NULL; item = item->next) {
+    item->is_due = true;
+  }
+  stwi_endpoint_mute_retry(conn->endpoints[ready->endpoint], conn->core->now);
+  conn->pulse.interval_ns = stwi_conn_may_ask(conn) ? conn->config->heartbeat_interval_ns : 0;
+  uint32_t jitter = 900 + (uint32_t)stwi_random_below(&conn->random, 201);
+  stwi_pulse_restart(&conn->pulse, jitter, conn->core->now);
+  conn->probe_id = 0;
+  stwi_conn_dirty(conn);
+}
+
+void stwi_conn_check_ready(struct stwi_conn *conn, bool is_matched) {
+  struct stwi_link *link = conn->active;
+  if (link == NULL || link->phase != STW_PHASE_OPENING) return;
+  if (!is_matched && conn->config->ready_when.kind != STWI_MATCH_NONE) return;
+  stwi_conn_phase(conn, link, STW_PHASE_UP);
+  link->up_at = conn->core->now;
+  stwi_conn_apply(conn, STWI_LINK_LINK_UP, STW_CAUSE_READY);
+}
+
+static void on_ready(struct stwi_conn *conn, struct stwi_link **place, const char *subprotocol) {
+  if (place == &conn->active) return;
+  struct stwi_link *link = *place;
+  size_t size = strnlen(subprotocol, sizeof link->subprotocol - 1);
+  memcpy(link->subprotocol, subprotocol, size);
+  stwi_conn_phase(conn, link, STW_PHASE_RESUME);
+  if (!stwi_conn_apply(conn, STWI_LINK_CANDIDATE_READY, STW_CAUSE_READY)) {
+    stwi_conn_cut(conn, place, true);
+    return;
+  }
+  stwi_conn_check_ready(conn, false);
+}
+
+static bool is_permanent(struct stwi_conn *conn, stw_cause cause) {
+  switch (stwi_cause_row(cause)->permanence) {
+    case STWI_PERMANENT_NEVER: return false;
+    case STWI_PERMANENT_ALWAYS: return true;
+    case STWI_PERMANENT_REPEATED: return stwi_repeat_hit(&conn->repeat, cause, conn->core->now);
+    case STWI_PERMANENT_FIRST: return !conn->ever_online;
+    case STWI_PERMANENT_FRESH: break;
+  }
+  bool is_final = stwi_credentials_refused(&conn->credentials);
+  return is_final && (conn->credentials.is_asked || !conn->ever_online);
+}
+
+static void tell_retry(struct stwi_conn *conn, const struct stwi_link_end *end, uint32_t gen) {
+  stw_event *event = stwi_conn_event(conn, STW_EVENT_RETRY, gen);
+  if (event == NULL) return;
+  event->u.retry.cause = end->cause;
+  event->u.retry.attempt = conn->pace.attempts;
+  event->u.retry.close_code = end->close_code;
+  event->u.retry.http_status = end->http_status;
+  event->u.retry.detail = end->detail == NULL ? "" : end->detail;
+  stwi_time next = conn->dial_at != 0 ? conn->dial_at : conn->next_at;
+  if (next > conn->core->now) event->u.retry.delay_ns = next - conn->core->now;
+}
+
+static void remember(struct stwi_conn *conn, const struct stwi_link_end *end) {
+  stwi_conn_detail(conn, end->detail);
+  conn->close_code = end->close_code;
+  conn->http_status = end->http_status;
+  if (end->hint.is_given) conn->hint = end->hint;
+}
+
+static void next_endpoint(struct stwi_conn *conn, uint32_t failed) {
+  if (conn->credentials.url.host == NULL && conn->endpoint_at == failed) {
+    conn->endpoint_at = (failed + 1) % (uint32_t)conn->config->url_count;
+  }
+}
+
+static void spend(struct stwi_conn *conn, uint32_t endpoint) {
+  struct stwi_endpoint *where = conn->endpoints[endpoint];
+  stwi_budget_spend(&where->budget, where->conns, conn->core->now);
+}
+
+/* An attempt that stood alone decides; one of several is only reported. */
+static void attempt_over(struct stwi_conn *conn, const struct stwi_link_end *end, uint32_t gen) {
+  conn->metrics[STW_METRIC_ATTEMPTS_FAILED]++;
+  bool is_last = stwi_conn_attempt_count(conn) == 0;
+  bool is_beside_live = conn->state == STW_STATE_SUSPECT || conn->state == STW_STATE_MIGRATING;
+  if (is_permanent(conn, end->cause) && !is_beside_live) {
+    remember(conn, end);
+    stwi_conn_drop_attempts(conn);
+    stwi_conn_apply(conn, STWI_LINK_FATAL, end->cause);
+    return;
+  }
+  if (!is_last) {
+    tell_retry(conn, end, gen);
+    return;
+  }
+  if (is_beside_live) {
+    tell_retry(conn, end, gen);
+    conn->dial_at = conn->core->now + STWI_SOON_MAX;
+    return;
+  }
+  remember(conn, end);
+  stwi_conn_apply(conn, STWI_LINK_LINK_FAILED, end->cause);
+}
+
+bool stwi_conn_may_ask(const struct stwi_conn *conn) {
+  const struct stwi_link *link = conn->active;
+  return conn->config->has_heartbeat && link != NULL && !conn->endpoints[link->endpoint]->is_mute;
+}
+
+void stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) {
+  struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
+  if (link->phase < STW_PHASE_UP || link->has_pong) return;
+  bool is_young = conn->core->now - link->up_at < STWI_STABLE_AFTER;
+  if (link->barrier_count > 0) {
+    stwi_endpoint_mute_strike(endpoint, conn->core->now);
+  } else if (is_young) {
+    stwi_endpoint_mute_clear(endpoint);
+  }
+}
+
+static void learn_single(struct stwi_conn *conn, const struct stwi_link *link) {
+  bool is_hedged = conn->hedged_at != 0 && stwi_conn_attempt_count(conn) > 0;
+  if (is_hedged && conn->core->now - conn->hedged_at < STWI_SINGLE_WITHIN) {
+    conn->endpoints[link->endpoint]->is_single = true;
+  }
+}
+
+/* The active link ended. */
+static void active_over(struct stwi_conn *conn, struct stwi_link *link,
+                        const struct stwi_link_end *end) {
+  conn->lost_cause = end->cause;
+  bool was_up = link->phase >= STW_PHASE_UP;
+  bool is_young = !was_up || conn->core->now - link->up_at < STWI_STABLE_AFTER;
+  stwi_conn_learn_mute(conn, link);
+  if (end->close_code != 0) learn_single(conn, link);
+  if (is_young) spend(conn, link->endpoint);
+  bool is_asked = conn->is_closing && conn->handshake_deadline != 0;
+  if (was_up && !is_asked) conn->metrics[STW_METRIC_LINKS_LOST]++;
+  if (stwi_cause_blames_message(end->cause)) stwi_outbox_strike(&conn->outbox, end->cause);
+  next_endpoint(conn, link->endpoint);
+  remember(conn, end);
+  stwi_conn_cut(conn, &conn->active, false);
+  if (is_asked) {
+    stwi_conn_apply(conn, STWI_LINK_CLOSE_DONE, STW_CAUSE_REQUESTED);
+    return;
+  }
+  if (is_permanent(conn, end->cause)) {
+    stwi_conn_apply(conn, STWI_LINK_FATAL, end->cause);
+    return;
+  }
+  if (conn->state == STW_STATE_CONNECTING) {
+    if (stwi_conn_attempt_count(conn) == 0 && conn->dial_at == 0) {
+      stwi_conn_apply(conn, STWI_LINK_LINK_FAILED, end->cause);
+    }
+    return;
+  }
+  bool is_now = stwi_cause_row(end->cause)->pace == STWI_PACE_NOW && !is_young;
+  bool has_candidate = stwi_conn_attempt_count(conn) > 0;
+  stwi_conn_apply(conn, is_now || has_candidate ? STWI_LINK_LOST_NOW : STWI_LINK_LOST_PACED,
+                  end->cause);
+}
+
+void stwi_conn_link_over(struct stwi_conn *conn, struct stwi_link *link,
+                         const struct stwi_link_end *end) {
+  struct stwi_link **place = find_link(conn, link->gen);
+  stwi_conn_dirty(conn);
+  if (place == &conn->active) {
+    active_over(conn, link, end);
+    return;
+  }
+  uint32_t gen = link->gen;
+  spend(conn, link->endpoint);
+  next_endpoint(conn, link->endpoint);
+  stwi_conn_cut(conn, place, true);
+  attempt_over(conn, end, gen);
+}
+
+static void on_down(struct stwi_conn *conn, struct stwi_link *link, const struct stwi_input *input) {
+  struct stwi_link_end end = {
+      .cause = input->u.down.cause,
+      .http_status = input->u.down.http_status,
+      .detail = input->u.down.detail,
+  };
+  if (input->u.down.retry_after_ms > 0) end.hint = stwi_hint_retry_after(input->u.down.retry_after_ms);
+  stwi_conn_link_over(conn, link, &end);
+}
+
+void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input) {
+  struct stwi_link **place = find_link(conn, input->link);
+  if (place == NULL) return; /* of an older link: fenced */
+  struct stwi_link *link = *place;
+  stwi_conn_dirty(conn);
+  switch (input->kind) {
+    case STWI_IN_PHASE: stwi_conn_phase(conn, link, input->u.phase.phase); break;
+    case STWI_IN_READY: on_ready(conn, place, input->u.ready.subprotocol); break;
+    case STWI_IN_BYTES:
+      if (link == conn->active) stwi_conn_bytes(conn, link, input->u.bytes.data, input->u.bytes.size);
+      break;
+    case STWI_IN_WRITABLE: stwi_conn_writable(conn, link); break;
+    default: on_down(conn, link, input); break;
+  }
+}

@@ -1,0 +1,306 @@
+#include <string.h>
+
+#include "core/conn.h"
+#include "core/mem.h"
+
+#define BARRIER_PAYLOAD 16u
+static const uint8_t barrier_magic[4] = {'s', 't', 'w', '1'};
+
+/* One write being put together: frames one behind the other. */
+struct writer {
+  uint8_t *start;
+  uint8_t *at;
+  uint8_t *end;
+};
+
+stw_proof stwi_conn_wanted(const struct stwi_conn *conn) {
+  return stwi_conn_may_ask(conn) ? STW_PROOF_RECEIVED : STW_PROOF_WRITTEN;
+}
+
+static bool put_frame(struct stwi_conn *conn, struct writer *w, unsigned opcode,
+                      const void *payload, size_t size) {
+  uint8_t mask[4];
+  if (stwi_frame_size(size, true) > (size_t)(w->end - w->at)) return false;
+  if (!stwi_core_mask(conn->core, mask)) {
+    stwi_conn_dirty(conn);
+    return false;
+  }
+  w->at += stwi_frame_encode(w->at, opcode, true, mask, payload, size);
+  return true;
+}
+
+static bool begin(struct stwi_conn *conn, struct writer *w, size_t room) {
+  uint8_t *bytes = stwi_arena_take(&conn->core->arena, STWI_WRITE_HEADROOM + room);
+  if (bytes == NULL) return false;
+  w->start = w->at = bytes + STWI_WRITE_HEADROOM;
+  w->end = w->start + room;
+  return true;
+}
+
+static void finish(struct stwi_conn *conn, struct stwi_link *link, const struct writer *w) {
+  size_t size = (size_t)(w->at - w->start);
+  stwi_arena_trim(&conn->core->arena, w->start - STWI_WRITE_HEADROOM, STWI_WRITE_HEADROOM + size);
+  if (size == 0) return;
+  struct stwi_effect *effect = stwi_conn_effect(conn, STWI_FX_WRITE, link->gen);
+  if (effect == NULL) return;
+  effect->u.write.data = w->start;
+  effect->u.write.size = size;
+  link->is_writing = true;
+  conn->metrics[STW_METRIC_WIRE_OUT_BYTES] += size;
+}
+
+static void put_u64(uint8_t *out, uint64_t value) {
+  for (int i = 0; i < 8; i++) out[i] = (uint8_t)(value >> (56 - 8 * i));
+}
+
+static uint64_t get_u64(const uint8_t *in) {
+  uint64_t value = 0;
+  for (int i = 0; i < 8; i++) value = value << 8 | in[i];
+  return value;
+}
+
+static uint32_t get_u32(const uint8_t *in) {
+  return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+}
+
+/* PING{magic, generation, barrier}: its PONG proves everything written before it. */
+static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct writer *w) {
+  if (link->barrier_count == STWI_BARRIERS_MAX) return;
+  uint8_t payload[BARRIER_PAYLOAD];
+  memcpy(payload, barrier_magic, sizeof barrier_magic);
+  for (int i = 0; i < 4; i++) payload[4 + i] = (uint8_t)(link->gen >> (24 - 8 * i));
+  put_u64(payload + 8, link->barrier_id + 1);
+  if (!put_frame(conn, w, STWI_OP_PING, payload, sizeof payload)) return;
+  link->barrier_id++;
+  uint32_t tail = (link->barrier_head + link->barrier_count++) % STWI_BARRIERS_MAX;
+  link->barriers[tail].upto = stwi_outbox_last_written(&conn->outbox);
+  link->barriers[tail].at = conn->core->now;
+  link->since_barrier_bytes = 0;
+  link->unproven_since = 0;
+  conn->metrics[STW_METRIC_BARRIERS]++;
+  stwi_pulse_asked(&conn->pulse, conn->core->now);
+}
+
+stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
+  const struct stwi_link *link = conn->active;
+  if (link->unproven_since == 0 || !stwi_conn_may_ask(conn)) return STWI_NEVER;
+  if (link->barrier_count == STWI_BARRIERS_MAX) return STWI_NEVER;
+  bool is_urgent = conn->is_closing || conn->outbox.is_cautious ||
+                   link->since_barrier_bytes >= STWI_BARRIER_BYTES;
+  return is_urgent ? link->unproven_since : link->unproven_since + STWI_BARRIER_AFTER;
+}
+
+static bool carries_data(const struct stwi_conn *conn) {
+  bool is_live = conn->state == STW_STATE_ONLINE || conn->state == STW_STATE_SUSPECT ||
+                 conn->state == STW_STATE_MIGRATING;
+  return is_live && conn->active->phase == STW_PHASE_UP;
+}
+
+static size_t pongs_room(const struct stwi_link *link) {
+  size_t room = 0;
+  for (uint32_t at = 0; at < link->pongs_used; at += 1u + link->pongs[at]) {
+    room += stwi_frame_size(link->pongs[at], true);
+  }
+  return room;
+}
+
+static void put_pongs(struct stwi_conn *conn, struct stwi_link *link, struct writer *w) {
+  uint32_t at = 0;
+  while (at < link->pongs_used) {
+    if (!put_frame(conn, w, STWI_OP_PONG, link->pongs + at + 1, link->pongs[at])) break;
+    at += 1u + link->pongs[at];
+  }
+  if (at == 0) return;
+  memmove(link->pongs, link->pongs + at, link->pongs_used - at);
+  link->pongs_used -= at;
+  if (link->pongs_used > 0) return;
+  stwi_free(link->pongs);
+  link->pongs = NULL;
+}
+
+static size_t opening_room(const struct stwi_conn *conn) {
+  size_t room = 0;
+  for (const struct stwi_opening_item *i = conn->opening.first; i != NULL; i = i->next) {
+    if (i->is_due) room += stwi_frame_size(i->size, true);
+  }
+  return room;
+}
+
+static void put_opening(struct stwi_conn *conn, struct writer *w) {
+  for (struct stwi_opening_item *i = conn->opening.first; i != NULL; i = i->next) {
+    if (!i->is_due) continue;
+    unsigned opcode = i->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
+    if (!put_frame(conn, w, opcode, stwi_opening_body(i), i->size)) return;
+    i->is_due = false;
+  }
+}
+
+static void count_write(struct stwi_conn *conn, struct stwi_link *link,
+                        const struct stwi_msg *msg) {
+  conn->metrics[STW_METRIC_WRITTEN]++;
+  link->since_barrier_bytes += msg->size;
+  if (link->unproven_since == 0) link->unproven_since = conn->core->now;
+  link->written_upto = msg->number;
+  link->has_written = true;
+}
+
+static void put_messages(struct stwi_conn *conn, struct stwi_link *link, struct writer *w) {
+  while (!(conn->outbox.is_cautious && stwi_outbox_has_inflight(&conn->outbox))) {
+    struct stwi_msg *msg = stwi_outbox_next(&conn->outbox, conn->core->now);
+    if (msg == NULL) return;
+    unsigned opcode = msg->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
+    if (!put_frame(conn, w, opcode, stwi_msg_body(msg), msg->size)) return;
+    stwi_outbox_wrote(&conn->outbox, msg);
+    count_write(conn, link, msg);
+  }
+}
+
+/* Bytes that the messages waiting need at most, within one turn's share; at least the next one. */
+static size_t data_room(struct stwi_conn *conn) {
+  struct stwi_msg *next = stwi_outbox_next(&conn->outbox, conn->core->now);
+  if (next == NULL) return 0;
+  uint64_t all = conn->outbox.bytes + conn->outbox.messages * STWI_FRAME_HEADER_BYTES_MAX;
+  size_t room = all < STWI_TURN_BYTES ? (size_t)all : STWI_TURN_BYTES;
+  size_t first = stwi_frame_size(next->size, true);
+  return room > first ? room : first;
+}
+
+static bool needs_barrier(const struct stwi_conn *conn) {
+  return stwi_barrier_due(conn) <= conn->core->now;
+}
+
+void stwi_conn_pump(struct stwi_conn *conn) {
+  struct stwi_link *link = conn->active;
+  if (link == NULL || link->is_writing || link->has_close_sent) return;
+  bool has_data = carries_data(conn);
+  size_t data = has_data ? data_room(conn) : 0;
+  size_t control = pongs_room(link) + opening_room(conn);
+  bool has_barrier = has_data && needs_barrier(conn);
+  if (data + control == 0 && !has_barrier) return;
+  struct writer w;
+  if (!begin(conn, &w, control + data + stwi_frame_size(BARRIER_PAYLOAD, true))) return;
+  put_pongs(conn, link, &w);
+  put_opening(conn, &w);
+  if (has_data) {
+    w.end -= stwi_frame_size(BARRIER_PAYLOAD, true);
+    put_messages(conn, link, &w);
+    w.end += stwi_frame_size(BARRIER_PAYLOAD, true);
+    if (needs_barrier(conn)) put_barrier(conn, link, &w);
+  }
+  finish(conn, link, &w);
+}
+
+void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link) {
+  link->is_writing = false;
+  if (link != conn->active || !link->has_written) return;
+  link->has_written = false;
+  stwi_conn_prove(conn, STW_PROOF_WRITTEN, link->written_upto);
+}
+
+/* Asks now.  Where a write is under way the barrier goes out with the next one. */
+void stwi_conn_probe(struct stwi_conn *conn) {
+  struct stwi_link *link = conn->active;
+  if (link == NULL || !stwi_conn_may_ask(conn)) return;
+  if (link->is_writing || link->has_close_sent) {
+    if (link->unproven_since == 0) link->unproven_since = conn->core->now;
+    return;
+  }
+  struct writer w;
+  if (!begin(conn, &w, stwi_frame_size(BARRIER_PAYLOAD, true))) return;
+  put_barrier(conn, link, &w);
+  finish(conn, link, &w);
+}
+
+void stwi_conn_replay(struct stwi_conn *conn) {
+  if (conn->replay_messages > 0) {
+    stw_event *event = stwi_conn_event(conn, STW_EVENT_REPLAY, conn->active->gen);
+    if (event != NULL) {
+      event->u.replay.messages = conn->replay_messages;
+      event->u.replay.bytes = conn->replay_bytes;
+    }
+    conn->replay_messages = conn->replay_bytes = 0;
+  }
+  bool is_mute = conn->endpoints[conn->active->endpoint]->is_mute;
+  if (is_mute && !conn->has_told_mute) stwi_conn_event(conn, STW_EVENT_NO_PONG, conn->active->gen);
+  conn->has_told_mute = is_mute;
+}
+
+void stwi_conn_pong_owed(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
+                         size_t size) {
+  stwi_conn_dirty(conn);
+  if (link->pongs == NULL) link->pongs = stwi_alloc(STWI_PONGS_BYTES_MAX);
+  if (link->pongs == NULL) return;
+  while (link->pongs_used + 1 + size > STWI_PONGS_BYTES_MAX) {
+    uint32_t first = 1u + link->pongs[0];
+    memmove(link->pongs, link->pongs + first, link->pongs_used - first);
+    link->pongs_used -= first;
+  }
+  link->pongs[link->pongs_used++] = (uint8_t)size;
+  if (size > 0) memcpy(link->pongs + link->pongs_used, payload, size);
+  link->pongs_used += (uint32_t)size;
+}
+
+static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id) {
+  uint64_t first = link->barrier_id - link->barrier_count + 1;
+  uint32_t count = (uint32_t)(id - first + 1);
+  struct stwi_barrier barrier = link->barriers[(link->barrier_head + count - 1) % STWI_BARRIERS_MAX];
+  link->barrier_head = (link->barrier_head + count) % STWI_BARRIERS_MAX;
+  link->barrier_count -= count;
+  stwi_time next = link->barrier_count > 0 ? link->barriers[link->barrier_head].at : 0;
+  link->has_pong = true;
+  stwi_endpoint_ponged(conn->endpoints[link->endpoint]);
+  stwi_pulse_answered(&conn->pulse, barrier.at, next, conn->core->now);
+  stwi_conn_prove(conn, STW_PROOF_RECEIVED, barrier.upto);
+}
+
+void stwi_conn_ponged(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
+                      size_t size) {
+  if (size != BARRIER_PAYLOAD || memcmp(payload, barrier_magic, sizeof barrier_magic) != 0) return;
+  if (get_u32(payload + 4) != link->gen || link->barrier_count == 0) return;
+  uint64_t id = get_u64(payload + 8);
+  if (id > link->barrier_id || id <= link->barrier_id - link->barrier_count) return;
+  answered(conn, link, id);
+  bool is_clear = conn->state == STW_STATE_SUSPECT && id >= conn->probe_id &&
+                  stwi_pulse_check(&conn->pulse, conn->core->now) < STWI_PULSE_LATE;
+  if (is_clear) stwi_conn_apply(conn, STWI_LINK_PULSE_OK, STW_CAUSE_RECOVERED);
+}
+
+bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint16_t code,
+                           const char *reason) {
+  uint8_t mask[4];
+  struct writer w;
+  if (link->is_writing || !stwi_core_mask(conn->core, mask)) return false;
+  if (!begin(conn, &w, stwi_frame_size(STWI_CONTROL_BYTES_MAX, true))) return false;
+  w.at += stwi_close_encode(w.at, mask, code, reason, strlen(reason));
+  finish(conn, link, &w);
+  link->has_close_sent = true;
+  return true;
+}
+
+void stwi_conn_prove(struct stwi_conn *conn, stw_proof proof, uint64_t upto) {
+  if (upto == 0) return;
+  if (!stwi_outbox_prove(&conn->outbox, proof, upto, stwi_conn_wanted(conn))) return;
+  stw_event *event =
+      stwi_conn_event(conn, STW_EVENT_PROOF, conn->active == NULL ? 0 : conn->active->gen);
+  if (event == NULL) return;
+  event->u.proof.proof = proof;
+  event->u.proof.upto = upto;
+}
+
+static void tell_end(struct stwi_conn *conn, const struct stwi_msg_end *end) {
+  stw_event *event = stwi_conn_event(conn, STW_EVENT_MESSAGE_ENDED, 0);
+  if (event == NULL) return;
+  event->u.ended.id.stream = conn->stream;
+  event->u.ended.id.number = end->number;
+  event->u.ended.state = end->state;
+  event->u.ended.cause = end->state == STW_MESSAGE_UNKNOWN ? conn->lost_cause : end->cause;
+  event->u.ended.detail = stw_message_state_at((size_t)end->state)->text;
+}
+
+void stwi_conn_tell_ends(struct stwi_conn *conn) {
+  struct stwi_msg_end ends[32];
+  size_t count;
+  while ((count = stwi_outbox_ends(&conn->outbox, ends, 32)) > 0) {
+    for (size_t i = 0; i < count; i++) tell_end(conn, &ends[i]);
+  }
+}

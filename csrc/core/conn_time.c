@@ -1,0 +1,252 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "core/conn.h"
+
+static bool is_due(const struct stwi_conn *conn, stwi_time at) {
+  return at != 0 && at <= conn->core->now;
+}
+
+static bool is_live(const struct stwi_conn *conn) {
+  return conn->state == STW_STATE_ONLINE || conn->state == STW_STATE_SUSPECT ||
+         conn->state == STW_STATE_MIGRATING;
+}
+
+/* The endpoint's budget has the last word; without a token the dial moves to when there is one. */
+static bool budget_allows(struct stwi_conn *conn, stwi_time *at) {
+  struct stwi_endpoint *endpoint = conn->endpoints[conn->endpoint_at];
+  stwi_time when;
+  if (stwi_budget_allows(&endpoint->budget, endpoint->conns, conn->core->now, &when)) return true;
+  *at = when;
+  return false;
+}
+
+static void dial_timer(struct stwi_conn *conn) {
+  if (!is_due(conn, conn->dial_at)) return;
+  conn->dial_at = 0;
+  if (stwi_conn_attempt_count(conn) > 0) return;
+  if (is_live(conn)) {
+    if (conn->state != STW_STATE_ONLINE) {
+      stwi_conn_apply(conn, STWI_LINK_CANDIDATE_FAILED, conn->cause);
+    }
+  } else if (budget_allows(conn, &conn->dial_at)) {
+    stwi_conn_apply(conn, STWI_LINK_TIMER, conn->cause);
+  }
+}
+
+static void wait_timer(struct stwi_conn *conn) {
+  if (!is_due(conn, conn->next_at)) return;
+  if (budget_allows(conn, &conn->next_at)) {
+    stwi_conn_apply(conn, STWI_LINK_TIMER, STW_CAUSE_RETRY_DUE);
+  }
+}
+
+static void token_timer(struct stwi_conn *conn) {
+  struct stwi_credentials *credentials = &conn->credentials;
+  if (!credentials->is_waiting || credentials->deadline > conn->core->now) return;
+  credentials->is_waiting = false;
+  stwi_conn_detail(conn, "the host supplied no credentials within credentials_timeout");
+  stwi_conn_apply(conn, STWI_LINK_LINK_FAILED, STW_CAUSE_TOKEN_FAILED);
+}
+
+static void attempt_timer(struct stwi_conn *conn, struct stwi_link *link) {
+  stwi_time now = conn->core->now;
+  if (now - link->dialled_at >= conn->config->open_timeout_ns) {
+    char detail[120];
+    snprintf(detail, sizeof detail, "no progress in phase %s within open_timeout (%llu ms)",
+             stw_phase_at((size_t)link->phase)->name,
+             (unsigned long long)(conn->config->open_timeout_ns / STWI_MS));
+    struct stwi_link_end end = {.cause = stwi_cause_of_phase_timeout(link->phase),
+                                .detail = detail};
+    stwi_conn_link_over(conn, link, &end);
+    return;
+  }
+  if (link->has_raced || now - link->phase_since < STWI_ATTEMPT_SILENCE) return;
+  link->has_raced = true;
+  stwi_conn_apply(conn, STWI_LINK_ATTEMPT_SILENT, conn->cause);
+}
+
+static void attempt_timers(struct stwi_conn *conn) {
+  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
+    if (conn->attempts[i] != NULL) attempt_timer(conn, conn->attempts[i]);
+  }
+}
+
+static void opening_timer(struct stwi_conn *conn) {
+  struct stwi_link *link = conn->active;
+  if (link == NULL || link->phase != STW_PHASE_OPENING) return;
+  if (conn->core->now - link->phase_since < conn->config->ready_timeout_ns) return;
+  struct stwi_link_end end = {
+      .cause = STW_CAUSE_READY_TIMEOUT,
+      .detail = "ready_when did not match within ready_timeout",
+  };
+  stwi_conn_link_over(conn, link, &end);
+}
+
+/* Proof plus 2 s: only then was it a success (a server that accepts and throws out again is not). */
+static void stable_timer(struct stwi_conn *conn) {
+  struct stwi_link *link = conn->active;
+  if (link == NULL || link->is_stable || link->phase != STW_PHASE_UP) return;
+  bool is_proven = link->has_pong || !stwi_conn_may_ask(conn);
+  if (!is_proven || conn->core->now - link->up_at < STWI_STABLE_AFTER) return;
+  link->is_stable = true;
+  stwi_pace_reset(&conn->pace);
+  stwi_credentials_accepted(&conn->credentials);
+}
+
+static void pulse_dead(struct stwi_conn *conn) {
+  struct stwi_link *link = conn->active;
+  stwi_conn_learn_mute(conn, link);
+  conn->lost_cause = STW_CAUSE_HEARTBEAT_TIMEOUT;
+  conn->metrics[STW_METRIC_LINKS_LOST]++;
+  char detail[120];
+  snprintf(detail, sizeof detail, "no answer for %llu ms on link %u",
+           (unsigned long long)((conn->core->now - conn->since) / STWI_MS), link->gen);
+  stwi_conn_detail(conn, detail);
+  stwi_conn_apply(conn, STWI_LINK_PULSE_DEAD, STW_CAUSE_HEARTBEAT_TIMEOUT);
+}
+
+static void pulse_late(struct stwi_conn *conn) {
+  char detail[120];
+  snprintf(detail, sizeof detail, "no answer for %llu ms: asking, and dialling a second link",
+           (unsigned long long)(stwi_pulse_soft_ns(&conn->pulse, conn->core->now) / STWI_MS));
+  stwi_conn_detail(conn, detail);
+  conn->probe_id = 0;
+  stwi_conn_apply(conn, STWI_LINK_PULSE_LATE, STW_CAUSE_HEARTBEAT_TIMEOUT);
+}
+
+static void pulse_timer(struct stwi_conn *conn) {
+  if (!is_live(conn) || conn->active == NULL || conn->active->phase != STW_PHASE_UP) return;
+  switch (stwi_pulse_check(&conn->pulse, conn->core->now)) {
+    case STWI_PULSE_FINE: break;
+    case STWI_PULSE_ASK: stwi_conn_probe(conn); break;
+    case STWI_PULSE_LATE:
+      if (conn->state != STW_STATE_SUSPECT) pulse_late(conn);
+      break;
+    case STWI_PULSE_DEAD:
+      if (conn->state != STW_STATE_SUSPECT) pulse_late(conn);
+      if (conn->state == STW_STATE_SUSPECT) pulse_dead(conn);
+      break;
+  }
+}
+
+/* A suspicion (sleep, route change) of a link that cannot be asked ends by itself. */
+static stwi_time unasked_end(const struct stwi_conn *conn) {
+  if (conn->state != STW_STATE_SUSPECT || stwi_conn_may_ask(conn)) return STWI_NEVER;
+  return conn->since + 3 * stwi_pulse_soft_ns(&conn->pulse, conn->core->now);
+}
+
+static stwi_time stale_at(const struct stwi_conn *conn) {
+  if (conn->config->max_silence_ns == 0 || conn->is_stale || !is_live(conn)) return STWI_NEVER;
+  if (conn->is_inbound_full) return STWI_NEVER;
+  return conn->message_at + conn->config->max_silence_ns;
+}
+
+static void stale_timer(struct stwi_conn *conn) {
+  if (stale_at(conn) > conn->core->now) return;
+  conn->is_stale = true;
+  stw_event *event = stwi_conn_event(conn, STW_EVENT_STALE, conn->active->gen);
+  if (event != NULL) event->u.stale.silence_ns = conn->core->now - conn->message_at;
+  if (conn->config->stale_action == STWI_STALE_OPENING) {
+    for (struct stwi_opening_item *i = conn->opening.first; i != NULL; i = i->next) {
+      i->is_due = true;
+    }
+  } else if (conn->config->stale_action == STWI_STALE_RELINK) {
+    stwi_conn_apply(conn, STWI_LINK_GOAWAY, STW_CAUSE_HEARTBEAT_TIMEOUT);
+  }
+}
+
+static bool is_delivered(const struct stwi_conn *conn) {
+  return stwi_outbox_is_settled(&conn->outbox);
+}
+
+static void finish_closing(struct stwi_conn *conn) {
+  stwi_conn_apply(conn, STWI_LINK_CLOSE_DONE, STW_CAUSE_REQUESTED);
+}
+
+/* Drained, or out of time: the close handshake (RFC 6455 section 7.1.2), then the end. */
+static void closing_timer(struct stwi_conn *conn) {
+  if (!conn->is_closing) return;
+  stwi_time now = conn->core->now;
+  if (conn->handshake_deadline != 0) {
+    if (now >= conn->handshake_deadline) finish_closing(conn);
+    return;
+  }
+  if (!is_delivered(conn) && now < conn->close_deadline) return;
+  struct stwi_link *link = conn->active;
+  bool can_say = link != NULL && is_live(conn) && link->phase == STW_PHASE_UP;
+  if (can_say && link->is_writing && now < conn->close_deadline) return;
+  if (!can_say || !stwi_conn_write_close(conn, link, 1000, "")) {
+    finish_closing(conn);
+    return;
+  }
+  stwi_conn_phase(conn, link, STW_PHASE_CLOSING);
+  conn->handshake_deadline = now + STWI_CLOSE_HANDSHAKE;
+}
+
+void stwi_conn_timers(struct stwi_conn *conn) {
+  stwi_outbox_expire(&conn->outbox, conn->core->now);
+  token_timer(conn);
+  attempt_timers(conn);
+  dial_timer(conn);
+  wait_timer(conn);
+  opening_timer(conn);
+  stable_timer(conn);
+  pulse_timer(conn);
+  if (unasked_end(conn) <= conn->core->now) {
+    stwi_conn_apply(conn, STWI_LINK_PULSE_OK, STW_CAUSE_RECOVERED);
+  }
+  stale_timer(conn);
+  closing_timer(conn);
+}
+
+static stwi_time earlier(stwi_time a, stwi_time b) { return a < b ? a : b; }
+static stwi_time or_never(stwi_time at) { return at == 0 ? STWI_NEVER : at; }
+
+static stwi_time attempts_deadline(const struct stwi_conn *conn) {
+  stwi_time first = STWI_NEVER;
+  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
+    const struct stwi_link *link = conn->attempts[i];
+    if (link == NULL) continue;
+    first = earlier(first, link->dialled_at + conn->config->open_timeout_ns);
+    if (!link->has_raced) first = earlier(first, link->phase_since + STWI_ATTEMPT_SILENCE);
+  }
+  return first;
+}
+
+static stwi_time active_deadline(const struct stwi_conn *conn) {
+  const struct stwi_link *link = conn->active;
+  if (link == NULL) return STWI_NEVER;
+  if (link->phase == STW_PHASE_OPENING) {
+    return link->phase_since + conn->config->ready_timeout_ns;
+  }
+  if (link->phase != STW_PHASE_UP || !is_live(conn)) return STWI_NEVER;
+  stwi_time now = conn->core->now;
+  stwi_time first = stwi_pulse_deadline(&conn->pulse, now);
+  /* A question that cannot be written yet goes out with the next write; do not spin for it. */
+  if (first <= now && link->is_writing) first = now + STWI_S;
+  if (!link->is_writing) first = earlier(first, stwi_barrier_due(conn));
+  bool is_proven = link->has_pong || !stwi_conn_may_ask(conn);
+  if (!link->is_stable && is_proven) {
+    first = earlier(first, link->up_at + STWI_STABLE_AFTER);
+  }
+  return first;
+}
+
+static stwi_time closing_deadline(const struct stwi_conn *conn) {
+  if (!conn->is_closing) return STWI_NEVER;
+  if (conn->handshake_deadline != 0) return conn->handshake_deadline;
+  return conn->close_deadline;
+}
+
+stwi_time stwi_conn_deadline(const struct stwi_conn *conn) {
+  stwi_time first = conn->outbox.next_expiry;
+  first = earlier(first, or_never(conn->dial_at));
+  first = earlier(first, or_never(conn->next_at));
+  if (conn->credentials.is_waiting) first = earlier(first, conn->credentials.deadline);
+  first = earlier(first, attempts_deadline(conn));
+  first = earlier(first, active_deadline(conn));
+  first = earlier(first, unasked_end(conn));
+  first = earlier(first, stale_at(conn));
+  return earlier(first, closing_deadline(conn));
+}

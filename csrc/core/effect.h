@@ -1,0 +1,77 @@
+/* effect.h: the only words that come out of the core.
+ *
+ * Effects are performed in order.  Pointers in them are lent until the next step.
+ */
+#ifndef STWI_CORE_EFFECT_H
+#define STWI_CORE_EFFECT_H
+
+#include "core/input.h"
+
+/* Bytes before u.write.data that the performer may overwrite (libwebsockets wants 16). */
+#define STWI_WRITE_HEADROOM 32u
+
+/* What a transport needs to make one attempt.  All strings lent until the next step. */
+struct stwi_dial {
+  bool is_tls;
+  const char *host; /* name or numeric address, without brackets */
+  uint16_t port;
+  const char *path;                /* with query, begins with "/" */
+  const char *const *headers;      /* name, value, ..., NULL; checked already; may be NULL */
+  const char *const *more_headers; /* of the credentials supplied, same form; may be NULL */
+  const char *subprotocols;        /* comma list, "" for none */
+  const char *ca_file;             /* "" for the system's */
+  const char *client_cert;         /* "" for none */
+  const char *client_key;
+  const char *server_name; /* SNI and name to verify; "" for host */
+  const char *proxy;       /* "host:port" or "user:password@host:port", "" for none */
+  bool is_insecure;
+};
+
+enum stwi_effect_kind {
+  STWI_FX_DIAL,  /* start link (conn, link); answered by PHASE*, then READY or DOWN */
+  STWI_FX_WRITE, /* write u.write; answered by WRITABLE or DOWN; one outstanding per link */
+  STWI_FX_PAUSE, /* u.pause.on: stop or go on reading */
+  STWI_FX_CUT,   /* end the link at once: RST where u.cut.abort, FIN otherwise; answered by DOWN */
+  STWI_FX_MESSAGE, /* u.message: an inbound message for the host */
+  STWI_FX_EVENT,   /* u.event: anything else for the host and for observe */
+  STWI_FX_PUBLISH  /* view, stats or outbox of conn changed: publish them to the calling threads */
+};
+
+struct stwi_effect {
+  enum stwi_effect_kind kind;
+  uint32_t conn;
+  uint32_t link;
+  union {
+    struct stwi_dial dial;
+    struct {
+      uint8_t *data; /* STWI_WRITE_HEADROOM bytes before it are ours too */
+      size_t size;
+    } write;
+    struct {
+      bool on;
+    } pause;
+    struct {
+      bool abort;
+    } cut;
+    struct {
+      const uint8_t *data;
+      size_t size;
+      bool is_text;
+    } message;
+    stw_event event;
+  } u;
+};
+
+struct stwi_effects {
+  struct stwi_effect *items; /* owned; grows */
+  size_t count, capacity;
+};
+
+void stwi_effects_init(struct stwi_effects *effects);
+void stwi_effects_fini(struct stwi_effects *effects);
+/* Appends an effect, its union zeroed (except for MESSAGE and WRITE, whose fields the caller sets),
+ * and lends it until the next add; NULL without memory. */
+struct stwi_effect *stwi_effects_add(struct stwi_effects *effects, enum stwi_effect_kind kind,
+                                     uint32_t conn, uint32_t link);
+
+#endif

@@ -1,0 +1,131 @@
+/* outbox.h: what must still reach the peer.
+ *
+ * Messages stand in admission order.  A cursor divides those written on the present link from
+ * those that wait.  Evidence is cumulative: "everything up to number n has proof p".  A message
+ * ends in exactly one way; ends without the wanted proof are reported one by one.
+ * Which state follows which is one table in message.c, states x inputs.
+ *
+ * Ended messages in the middle keep their place until those before them end or half of the ring is
+ * such places; then it is compacted.  An end waits in a list through the messages themselves, so
+ * ending needs no memory and cannot fail.  An outbox that was never used owns nothing; an emptied
+ * one keeps at most STWI_OUTBOX_KEPT places.
+ */
+#ifndef STWI_CORE_OUTBOX_H
+#define STWI_CORE_OUTBOX_H
+
+#include "core/chunk.h"
+#include "core/conn_config.h"
+
+enum stwi_msg_input {
+  STWI_MSG_WRITE,     /* written on a link */
+  STWI_MSG_PROVE,     /* got the proof it wants */
+  STWI_MSG_LINK_LOST, /* the link died under it */
+  STWI_MSG_EXPIRE,
+  STWI_MSG_CANCEL,
+  STWI_MSG_DROP, /* overflow or key */
+  STWI_MSG_POISON,
+  STWI_MSG_HOLD,
+  STWI_MSG_RELEASE,
+  STWI_MSG_INPUT_COUNT
+};
+
+/* The table: the next state, or STW_MESSAGE_STATE_COUNT where the input is refused.
+ * at_most_once: an inflight message whose link is lost becomes UNKNOWN, others QUEUED. */
+stw_message_state stwi_msg_next(stw_message_state state, enum stwi_msg_input input,
+                                stw_guarantee guarantee);
+
+#define STWI_OUTBOX_KEPT 64u
+
+struct stwi_msg_end {
+  uint64_t number;
+  stw_message_state state;
+  stw_cause cause;
+};
+
+struct stwi_outbox {
+  struct stwi_msg **ring; /* sorted by number, the first one stands; capacity a power of two */
+  uint32_t head, count, capacity;
+  uint32_t cursor;          /* offset from head of the first message not written on this link */
+  uint64_t messages, bytes; /* standing (not ended) */
+  uint64_t taken;           /* number of the last message taken */
+  uint64_t proven[STW_PROOF_COUNT]; /* highest number with at least this proof, cumulative */
+  stwi_time next_expiry;            /* lower bound, STWI_NEVER if no ttl stands */
+  uint32_t ended;                   /* ended messages that still fill a place of the ring */
+  uint64_t ended_bytes;
+  uint64_t inflight;                /* INFLIGHT messages */
+  uint64_t written_upto;            /* highest number written on this link, 0: none */
+  struct stwi_msg *ends, *last_end; /* not yet collected, oldest first; chained through next_end */
+  uint32_t end_count;
+  uint64_t counts[STW_MESSAGE_STATE_COUNT]; /* messages that ended so, ever (final states) */
+  uint64_t replayed;                        /* messages written again, ever */
+  struct stwi_keys *keys; /* key -> latest standing message; NULL until a key is used */
+  /* limits, borrowed values */
+  uint64_t messages_max, bytes_max;
+  enum stwi_overflow overflow;
+  /* poison */
+  uint64_t suspect_number; /* oldest unproven when links ended with a message's fault */
+  uint32_t suspect_strikes;
+  stw_cause suspect_cause;
+  bool is_cautious;        /* one message per barrier until the poison is found or disproved */
+  uint64_t cautious_until; /* number past which caution ends */
+};
+
+void stwi_outbox_init(struct stwi_outbox *outbox, uint64_t messages_max, uint64_t bytes_max,
+                      enum stwi_overflow overflow);
+void stwi_outbox_fini(struct stwi_outbox *outbox);
+
+/* Takes a list of chunks.  Messages get QUEUED and `admitted`; a key replaces the queued message
+ * with the same key (DROPPED); over the bounds drop_oldest ends the oldest QUEUED ones (never the
+ * newest, nor what was written on this link); is_refused ones end at once.  Numbers must grow.
+ * False without memory: then nothing was taken. */
+bool stwi_outbox_take(struct stwi_outbox *outbox, struct stwi_chunk *chunks, stwi_time now);
+
+/* Lends the next message to write, NULL if none (all written, the next one held, or caution waits
+ * for a proof).  Ends expired ones on the way. */
+struct stwi_msg *stwi_outbox_next(struct stwi_outbox *outbox, stwi_time now);
+
+/* Marks what next() gave as INFLIGHT: the cursor moves on. */
+void stwi_outbox_wrote(struct stwi_outbox *outbox, struct stwi_msg *msg);
+
+/* Every message <= upto that was written on this link has `proof`; where proof >= wanted they
+ * settle.  True if this says more than was known: proven[proof] has grown, though never past what
+ * was written on this link. */
+bool stwi_outbox_prove(struct stwi_outbox *outbox, stw_proof proof, uint64_t upto,
+                       stw_proof wanted);
+
+/* The link is gone: INFLIGHT ones go back to QUEUED at their place (at_most_once: UNKNOWN; those
+ * that a later message with the same key has replaced: DROPPED).  The cause filed with UNKNOWN is
+ * abnormal_fin; the caller knows the true one.
+ * *messages and *bytes say what will be written again. */
+void stwi_outbox_link_lost(struct stwi_outbox *outbox, uint64_t *messages, uint64_t *bytes);
+
+/* A link ended with a cause that speaks against a message (too_big, bad_payload, ...), before
+ * link_lost.  Strikes count per (oldest unproven inflight message, cause); the first one turns
+ * caution on: until everything written so far has ended, next() gives one message per proof.  A
+ * message that is struck the third time, and then was the only one inflight, is DEAD.  A message
+ * that is proven clears its strikes. */
+void stwi_outbox_strike(struct stwi_outbox *outbox, stw_cause cause);
+
+/* Ends QUEUED and HELD messages whose ttl is over; gives the next time to call.  A long queue is
+ * walked at most once per microsecond of its length, so an end may be told that much late; next()
+ * never gives an expired message. */
+stwi_time stwi_outbox_expire(struct stwi_outbox *outbox, stwi_time now);
+
+/* OK, E_NOT_FOUND, E_STATE (written, on this link or an earlier one: it cannot be unsent). */
+stw_status stwi_outbox_cancel(struct stwi_outbox *outbox, uint64_t number);
+
+/* Lends the standing message `number`, NULL if there is none. */
+struct stwi_msg *stwi_outbox_find(const struct stwi_outbox *outbox, uint64_t number);
+/* Lends the first standing message with a number > after; NULL at the end. */
+struct stwi_msg *stwi_outbox_after(const struct stwi_outbox *outbox, uint64_t after);
+
+bool stwi_outbox_is_settled(const struct stwi_outbox *outbox); /* nothing stands */
+/* Are there written messages without the wanted proof? */
+bool stwi_outbox_has_inflight(const struct stwi_outbox *outbox);
+/* The number of the last one written on this link; 0 if none is inflight. */
+uint64_t stwi_outbox_last_written(const struct stwi_outbox *outbox);
+
+/* Moves up to `max` collected ends out, oldest first; returns how many. */
+size_t stwi_outbox_ends(struct stwi_outbox *outbox, struct stwi_msg_end *ends, size_t max);
+
+#endif
