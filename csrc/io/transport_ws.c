@@ -1,0 +1,585 @@
+#include "io/transport_ws.h"
+
+#include "core/mem.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+  /* libwebsockets sizes tables by the limit of descriptors: 16 bytes for each. */
+  FD_LIMIT_MAX = 65536,
+  SPARE_FDS = 8,
+  HEADER_BYTES_MAX = 4096, /* of an answer; stays allocated with the connection */
+  WRITE_BYTES_MAX = 64 * 1024 * 1024,
+  FREE_PATIENCE_MS = 2000,
+  GENERATION_SHIFT = 32
+};
+
+/* ---- lanes by key ---- */
+
+static bool grow_lanes(struct stwi_ws *ws) {
+  const uint32_t capacity = ws->lane_capacity == 0 ? 16 : ws->lane_capacity * 2;
+  struct stwi_ws_lane **lanes = stwi_realloc(ws->lanes, capacity * sizeof *lanes);
+  if (lanes == NULL)
+    return false;
+  ws->lanes = lanes;
+  uint32_t *generations = stwi_realloc(ws->lane_generations, capacity * sizeof *generations);
+  if (generations == NULL)
+    return false;
+  ws->lane_generations = generations;
+  for (uint32_t i = ws->lane_capacity; i < capacity; i++) {
+    lanes[i] = NULL;
+    generations[i] = 0;
+  }
+  ws->lane_capacity = capacity;
+  return true;
+}
+
+struct stwi_ws_lane *stwi_ws_lane_new(struct stwi_ws_link *link) {
+  struct stwi_ws *ws = link->ws;
+  while (ws->lane_hint < ws->lane_capacity && ws->lanes[ws->lane_hint] != NULL)
+    ws->lane_hint++;
+  if (ws->lane_hint == ws->lane_capacity && !grow_lanes(ws))
+    return NULL;
+  struct stwi_ws_lane *lane = stwi_alloc(sizeof *lane);
+  if (lane == NULL)
+    return NULL;
+  *lane = (struct stwi_ws_lane){.link = link, .next = link->lanes, .key = ws->lane_hint, .fd = -1};
+  link->lanes = lane;
+  ws->lanes[lane->key] = lane;
+  ws->lane_generations[lane->key]++;
+  ws->lane_hint++;
+  return lane;
+}
+
+void stwi_ws_lane_free(struct stwi_ws_lane *lane) {
+  struct stwi_ws *ws = lane->link->ws;
+  struct stwi_ws_lane **at = &lane->link->lanes;
+  while (*at != lane)
+    at = &(*at)->next;
+  *at = lane->next;
+  if (lane->link->up == lane)
+    lane->link->up = NULL;
+  ws->lanes[lane->key] = NULL;
+  if (lane->key < ws->lane_hint)
+    ws->lane_hint = lane->key;
+  stwi_free(lane->proxy);
+  stwi_free(lane);
+}
+
+void *stwi_ws_lane_key(const struct stwi_ws_lane *lane) {
+  const uint64_t generation = lane->link->ws->lane_generations[lane->key];
+  return (void *)(uintptr_t)(generation << GENERATION_SHIFT | (lane->key + 1u));
+}
+
+static struct stwi_ws_lane *lane_of(struct lws *wsi) {
+  const uint64_t value = (uintptr_t)lws_get_opaque_user_data(wsi);
+  const uint32_t index = (uint32_t)value - 1u;
+  const struct stwi_ws *ws = lws_context_user(lws_get_context(wsi));
+  if (value == 0 || index >= ws->lane_capacity || ws->lanes[index] == NULL ||
+      ws->lane_generations[index] != (uint32_t)(value >> GENERATION_SHIFT))
+    return NULL;
+  return ws->lanes[index];
+}
+
+/* ---- links ---- */
+
+static struct stwi_ws_link *link_of(const struct stwi_ws *ws, uint32_t conn, uint32_t generation) {
+  struct stwi_ws_link *link = conn < ws->conn_capacity ? ws->conns[conn] : NULL;
+  while (link != NULL && link->link != generation)
+    link = link->next;
+  return link;
+}
+
+static bool grow_conns(struct stwi_ws *ws, uint32_t conn) {
+  if (conn < ws->conn_capacity)
+    return true;
+  size_t capacity = ws->conn_capacity == 0 ? 16 : ws->conn_capacity;
+  while (capacity <= conn)
+    capacity *= 2;
+  struct stwi_ws_link **conns = stwi_realloc(ws->conns, capacity * sizeof(struct stwi_ws_link *));
+  if (conns == NULL)
+    return false;
+  for (size_t i = ws->conn_capacity; i < capacity; i++)
+    conns[i] = NULL;
+  ws->conns = conns;
+  ws->conn_capacity = capacity;
+  return true;
+}
+
+static struct stwi_ws_link *link_new(struct stwi_ws *ws, uint32_t conn, uint32_t generation) {
+  if (!grow_conns(ws, conn))
+    return NULL;
+  struct stwi_ws_link *link = stwi_alloc(sizeof *link);
+  struct stwi_ws_attempt *attempt = stwi_alloc(sizeof *attempt);
+  if (link == NULL || attempt == NULL) {
+    stwi_free(link);
+    stwi_free(attempt);
+    return NULL;
+  }
+  memset(attempt, 0, sizeof *attempt);
+  *link = (struct stwi_ws_link){.ws = ws, .next = ws->conns[conn], .attempt = attempt,
+                                .conn = conn, .link = generation};
+  ws->conns[conn] = link;
+  return link;
+}
+
+static void link_unlink(struct stwi_ws_link *link) {
+  struct stwi_ws *ws = link->ws;
+  struct stwi_ws_link **at = &ws->conns[link->conn];
+  while (*at != link)
+    at = &(*at)->next;
+  *at = link->next;
+  if (!link->is_deferred)
+    return;
+  at = &ws->deferred;
+  while (*at != link)
+    at = &(*at)->next_deferred;
+  *at = link->next_deferred;
+  if (link->next_deferred == NULL)
+    ws->deferred_end = at;
+}
+
+static void link_free(struct stwi_ws_link *link) {
+  stwi_ws_attempt_free(link);
+  stwi_free(link);
+}
+
+void stwi_ws_put(struct stwi_ws_link *link, struct stwi_input *input) {
+  if (link->ws->is_freeing)
+    return;
+  input->conn = link->conn;
+  input->link = link->link;
+  link->ws->sink.put(link->ws->sink.owner, input);
+}
+
+void stwi_ws_phase(struct stwi_ws_link *link, stw_phase phase) {
+  if (phase <= link->phase || link->is_over)
+    return;
+  link->phase = phase;
+  struct stwi_input input = {.kind = STWI_IN_PHASE, .u.phase.phase = phase};
+  stwi_ws_put(link, &input);
+}
+
+static void put_down(struct stwi_ws_link *link) {
+  struct stwi_input input = {.kind = STWI_IN_DOWN};
+  if (link->is_cut) {
+    input.u.down.cause = STW_CAUSE_REQUESTED;
+    input.u.down.detail = "cut by this side";
+  } else if (link->attempt != NULL && link->attempt->has_failed) {
+    const struct stwi_ws_failure *failure = &link->attempt->failure;
+    input.u.down.cause = failure->cause;
+    input.u.down.http_status = failure->http_status;
+    input.u.down.retry_after_ms = failure->retry_after_ms;
+    input.u.down.detail = failure->detail;
+  } else {
+    input.u.down.cause = link->cause;
+    input.u.down.detail = link->detail;
+  }
+  stwi_ws_put(link, &input);
+}
+
+void stwi_ws_settle(struct stwi_ws_link *link) {
+  if (!link->is_over || link->is_busy || link->lanes != NULL)
+    return;
+  link_unlink(link);
+  put_down(link);
+  link_free(link);
+}
+
+/* ---- deferred work ---- */
+
+void stwi_ws_defer(struct stwi_ws_link *link) {
+  struct stwi_ws *ws = link->ws;
+  if (link->is_deferred || ws->is_freeing)
+    return;
+  link->is_deferred = true;
+  link->next_deferred = NULL;
+  *ws->deferred_end = link;
+  ws->deferred_end = &link->next_deferred;
+  lws_cancel_service(ws->context);
+}
+
+static void kill_lanes(struct stwi_ws_link *link) {
+  struct stwi_ws_lane *next;
+  for (struct stwi_ws_lane *lane = link->lanes; lane != NULL; lane = next) {
+    next = lane->next;
+    if (link->is_over || lane->is_doomed)
+      stwi_ws_kill(lane);
+  }
+}
+
+static void run_deferred(struct stwi_ws *ws) {
+  size_t count = 0;
+  for (const struct stwi_ws_link *link = ws->deferred; link != NULL; link = link->next_deferred)
+    count++;
+  for (; count > 0 && ws->deferred != NULL; count--) {
+    struct stwi_ws_link *link = ws->deferred;
+    ws->deferred = link->next_deferred;
+    if (ws->deferred == NULL)
+      ws->deferred_end = &ws->deferred;
+    link->is_deferred = false;
+    link->is_busy = true;
+    if (link->is_broken && link->up != NULL)
+      stwi_ws_lost(link->up, NULL, 0);
+    if (link->is_resuming)
+      stwi_ws_resume(link);
+    kill_lanes(link);
+    link->is_busy = false;
+    stwi_ws_settle(link);
+  }
+}
+
+/* ---- what libwebsockets says ---- */
+
+static void on_destroyed(struct stwi_ws_lane *lane) {
+  struct stwi_ws_link *link = lane->link;
+  lane->wsi = NULL;
+  if (!lane->is_handed) {
+    lane->is_gone = true; /* still inside lws_client_connect_via_info: its caller goes on */
+    return;
+  }
+  if (link->up != lane && !link->is_over && !lane->is_doomed) {
+    stwi_ws_lane_failed(lane);
+    return;
+  }
+  if (link->up == lane)
+    link->is_over = true;
+  stwi_ws_lane_free(lane);
+  stwi_ws_settle(link);
+}
+
+static int on_connected(struct stwi_ws_lane *lane, struct lws *wsi) {
+  stwi_ws_hand_over(lane, wsi);
+  return 0;
+}
+
+/* TLS, if any, is done: the last moment before our headers, and with them secrets, are sent. */
+static int on_handshake(struct stwi_ws_lane *lane, char **end, size_t room) {
+  struct stwi_ws_link *link = lane->link;
+  struct stwi_ws_failure failure;
+  if (link->is_over || lane->is_doomed || link->attempt == NULL)
+    return -1;
+  if (!stwi_ws_tls_check(lane, &failure)) {
+    stwi_ws_fail(link, &failure);
+    lane->is_lost = true;
+    return -1;
+  }
+  if (!stwi_ws_write_request(link->attempt, end, room)) {
+    failure = stwi_ws_failure(STW_CAUSE_CONFIG, "this version of libwebsockets writes requests in "
+                                                "a way that is not known");
+    stwi_ws_fail(link, &failure);
+    lane->is_lost = true;
+    return -1;
+  }
+  stwi_ws_phase(link, STW_PHASE_UPGRADE);
+  return 0;
+}
+
+static void doom_others(struct stwi_ws_link *link, const struct stwi_ws_lane *winner) {
+  for (struct stwi_ws_lane *lane = link->lanes; lane != NULL; lane = lane->next)
+    lane->is_doomed = lane != winner;
+  if (winner->next != NULL || link->lanes != winner)
+    stwi_ws_defer(link);
+}
+
+static int on_answer(struct stwi_ws_lane *lane, struct lws *wsi) {
+  struct stwi_ws_link *link = lane->link;
+  if (link->is_over || lane->is_doomed || link->attempt == NULL)
+    return -1;
+  char subprotocol[STWI_WS_DETAIL_BYTES];
+  struct stwi_ws_failure failure;
+  if (!stwi_ws_answer(link->attempt, wsi, subprotocol, sizeof subprotocol, &failure)) {
+    /* The server has spoken: no other address of it will be asked. */
+    stwi_ws_fail(link, &failure);
+    lane->is_lost = true;
+    link->is_over = true;
+    stwi_ws_defer(link);
+    return -1;
+  }
+  link->up = lane;
+  link->phase = STW_PHASE_UP;
+  doom_others(link, lane);
+  stwi_ws_attempt_free(link);
+  struct stwi_input input = {.kind = STWI_IN_READY, .u.ready.subprotocol = subprotocol};
+  stwi_ws_put(link, &input);
+  return 0;
+}
+
+static int on_lane(struct stwi_ws_lane *lane, struct lws *wsi, enum lws_callback_reasons reason,
+                   void *in, size_t size) {
+  switch (reason) {
+  case LWS_CALLBACK_WSI_CREATE:
+    return on_connected(lane, wsi);
+  case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+    return on_handshake(lane, in, size);
+  case LWS_CALLBACK_ESTABLISHED_CLIENT_HTTP:
+    return on_answer(lane, wsi);
+  case LWS_CALLBACK_RECEIVE_CLIENT_HTTP:
+    return stwi_ws_readable(lane);
+  case LWS_CALLBACK_RECEIVE_CLIENT_HTTP_READ:
+    return stwi_ws_bytes(lane, in, size);
+  case LWS_CALLBACK_CLIENT_HTTP_WRITEABLE:
+    stwi_ws_writable(lane);
+    return 0;
+  case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+    stwi_ws_lost(lane, in, size);
+    return 0;
+  case LWS_CALLBACK_CLOSED_CLIENT_HTTP:
+    stwi_ws_lost(lane, NULL, 0);
+    return 0;
+  case LWS_CALLBACK_WSI_DESTROY:
+    on_destroyed(lane);
+    return 0;
+  default:
+    return 0;
+  }
+}
+
+static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                  size_t size) {
+  struct stwi_ws_lane *lane;
+  switch (reason) {
+  case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
+    run_deferred(lws_context_user(lws_get_context(wsi)));
+    return 0;
+  case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
+    lane = lane_of(wsi);
+    if (lane != NULL && lane->link->attempt != NULL)
+      stwi_ws_tls_excuse(lane->link->attempt, user, size != 0);
+    return 0;
+  case LWS_CALLBACK_WSI_CREATE:
+  case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+  case LWS_CALLBACK_ESTABLISHED_CLIENT_HTTP:
+  case LWS_CALLBACK_RECEIVE_CLIENT_HTTP:
+  case LWS_CALLBACK_RECEIVE_CLIENT_HTTP_READ:
+  case LWS_CALLBACK_CLIENT_HTTP_WRITEABLE:
+  case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+  case LWS_CALLBACK_CLOSED_CLIENT_HTTP:
+  case LWS_CALLBACK_WSI_DESTROY:
+    lane = lane_of(wsi);
+    return lane == NULL ? 0 : on_lane(lane, wsi, reason, in, size);
+  default:
+    return 0;
+  }
+}
+
+const struct lws_protocols stwi_ws_protocols[] = {
+    {.name = "steadwire", .callback = on_lws, .tx_packet_size = WRITE_BYTES_MAX},
+    {.name = NULL},
+};
+
+/* ---- operations ---- */
+
+static void op_dial(void *transport, uint32_t conn, uint32_t generation,
+                    const struct stwi_dial *dial) {
+  struct stwi_ws *ws = transport;
+  struct stwi_ws_link *link = link_new(ws, conn, generation);
+  if (link == NULL) {
+    struct stwi_input input = {.kind = STWI_IN_DOWN, .conn = conn, .link = generation};
+    input.u.down.cause = STW_CAUSE_OVERLOAD_LOCAL;
+    input.u.down.detail = "no memory for a link";
+    ws->sink.put(ws->sink.owner, &input);
+    return;
+  }
+  link->is_busy = true;
+  stwi_ws_dial(link, dial);
+  link->is_busy = false;
+  if (link->is_over)
+    stwi_ws_defer(link);
+}
+
+static void op_write(void *transport, uint32_t conn, uint32_t generation, uint8_t *data,
+                     size_t size) {
+  struct stwi_ws_link *link = link_of(transport, conn, generation);
+  if (link != NULL && link->up != NULL && !link->is_over)
+    stwi_ws_write(link, data, size);
+}
+
+static void op_pause(void *transport, uint32_t conn, uint32_t generation, bool on) {
+  struct stwi_ws_link *link = link_of(transport, conn, generation);
+  if (link == NULL || link->is_over)
+    return;
+  link->is_paused = on;
+  if (!on && link->is_held) {
+    link->is_resuming = true;
+    stwi_ws_defer(link);
+  }
+}
+
+static void op_cut(void *transport, uint32_t conn, uint32_t generation, bool abort) {
+  struct stwi_ws_link *link = link_of(transport, conn, generation);
+  if (link == NULL || link->is_cut)
+    return;
+  link->is_cut = true;
+  link->is_over = true;
+  for (struct stwi_ws_lane *lane = link->lanes; lane != NULL && abort; lane = lane->next)
+    stwi_ws_reset(lane);
+  stwi_ws_defer(link);
+}
+
+/* ---- life of the transport ---- */
+
+static bool is_quiet(void *owner) {
+  const struct stwi_ws *ws = owner;
+  return ws->context == NULL && ws->handle_count == 0;
+}
+
+static void free_links(struct stwi_ws *ws) {
+  for (size_t conn = 0; conn < ws->conn_capacity; conn++) {
+    while (ws->conns[conn] != NULL) {
+      struct stwi_ws_link *link = ws->conns[conn];
+      while (link->lanes != NULL)
+        stwi_ws_lane_free(link->lanes);
+      ws->conns[conn] = link->next;
+      link_free(link);
+    }
+  }
+}
+
+static void stop_dials(struct stwi_ws *ws) {
+  for (size_t conn = 0; conn < ws->conn_capacity; conn++) {
+    for (struct stwi_ws_link *link = ws->conns[conn]; link != NULL; link = link->next) {
+      struct stwi_ws_lane *next;
+      link->is_busy = true; /* it is freed below */
+      for (struct stwi_ws_lane *lane = link->lanes; lane != NULL; lane = next) {
+        next = lane->next;
+        if (lane->wsi == NULL)
+          stwi_ws_kill(lane);
+      }
+      link->is_over = true;
+      stwi_ws_attempt_free(link);
+    }
+  }
+}
+
+static void release_sigpipe(void) {
+  sigset_t pipe;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  const struct timespec at_once = {0};
+  while (sigtimedwait(&pipe, NULL, &at_once) == SIGPIPE)
+    continue;
+  pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
+}
+
+static void op_free(void *transport) {
+  struct stwi_ws *ws = transport;
+  ws->is_freeing = true;
+  stop_dials(ws);
+  if (ws->context != NULL)
+    lws_context_destroy(ws->context);
+  stwi_loop_settle(ws->loop, is_quiet, ws, FREE_PATIENCE_MS);
+  free_links(ws);
+  stwi_resolver_free(ws->resolver);
+  stwi_ws_profiles_free(ws);
+  if (ws->gate >= 0)
+    close(ws->gate);
+  if (ws->has_blocked_sigpipe)
+    release_sigpipe();
+  stwi_free(ws->lanes);
+  stwi_free(ws->lane_generations);
+  stwi_free(ws->conns);
+  stwi_free(ws);
+}
+
+static void log_nothing(int level, const char *line) {
+  (void)level;
+  (void)line;
+}
+
+/* The writes of OPENSSL raise SIGPIPE, and the host's disposition is not ours to change. */
+static bool block_sigpipe(void) {
+  sigset_t pipe, before;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  return pthread_sigmask(SIG_BLOCK, &pipe, &before) == 0 && sigismember(&before, SIGPIPE) == 0;
+}
+
+/* libwebsockets sizes its tables by the soft limit at this moment (a smaller
+ * fd_limit_per_thread would make it search them from end to end for every event), and ignores
+ * SIGPIPE for the whole process: both are put back at once. */
+static struct lws_context *create_context(struct stwi_ws *ws,
+                                          const struct lws_context_creation_info *info) {
+  struct sigaction pipe;
+  struct rlimit before;
+  sigaction(SIGPIPE, NULL, &pipe);
+  getrlimit(RLIMIT_NOFILE, &before);
+  const bool is_over = before.rlim_cur > FD_LIMIT_MAX;
+  if (is_over)
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){FD_LIMIT_MAX, before.rlim_max});
+  ws->fd_limit = is_over ? FD_LIMIT_MAX : (int)before.rlim_cur;
+  struct lws_context *context = lws_create_context(info);
+  if (is_over)
+    setrlimit(RLIMIT_NOFILE, &before);
+  sigaction(SIGPIPE, &pipe, NULL);
+  return context;
+}
+
+/* With a foreign loop a context that could not be made whole is given back half destroyed. */
+static bool has_spare_fds(void) {
+  int fds[SPARE_FDS], count = 0;
+  while (count < SPARE_FDS && (fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+    count++;
+  for (int i = 0; i < count; i++)
+    close(fds[i]);
+  return count == SPARE_FDS;
+}
+
+static const char *start(struct stwi_ws *ws) {
+  if (ws->resolver == NULL)
+    return "no memory for the transport";
+  if (!has_spare_fds() || !stwi_ws_gate_open(ws))
+    return "no descriptors for the transport: raise RLIMIT_NOFILE";
+  ws->has_blocked_sigpipe = block_sigpipe();
+  lws_set_log_level(0, log_nothing);
+  void *loops[] = {stwi_loop_uv(ws->loop)};
+  struct lws_context_creation_info info = {
+      .port = CONTEXT_PORT_NO_LISTEN,
+      .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                 LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+      .foreign_loops = loops,
+      .gid = -1,
+      .uid = -1,
+      .user = ws,
+      .pcontext = &ws->context,
+      .pt_serv_buf_size = STWI_WS_BUFFER_BYTES + LWS_PRE,
+      .max_http_header_data = HEADER_BYTES_MAX,
+      .timeout_secs = STWI_WS_NO_DEADLINE_S,
+  };
+  ws->context = create_context(ws, &info);
+  if (ws->context == NULL)
+    return "libwebsockets could not start on the libuv loop: install its package "
+           "libwebsockets-evlib-uv";
+  struct stwi_ws_failure failure;
+  if (stwi_ws_profile(ws, &(struct stwi_dial){.ca_file = "", .client_cert = "", .client_key = ""},
+                      &failure) == NULL)
+    return "no memory for a vhost of libwebsockets";
+  return NULL;
+}
+
+struct stwi_transport stwi_transport_ws_new(struct stwi_loop *loop, struct stwi_sink sink,
+                                            const char **why) {
+  static const struct stwi_transport_ops ops = {op_dial, op_write, op_pause, op_cut, op_free};
+  struct stwi_ws *ws = stwi_alloc(sizeof *ws);
+  if (ws == NULL) {
+    *why = "no memory for the transport";
+    return (struct stwi_transport){NULL, NULL};
+  }
+  memset(ws, 0, sizeof *ws);
+  ws->loop = loop;
+  ws->sink = sink;
+  ws->gate = -1;
+  ws->deferred_end = &ws->deferred;
+  ws->resolver = stwi_resolver_new(stwi_loop_uv(loop));
+  *why = start(ws);
+  if (*why != NULL) {
+    op_free(ws);
+    return (struct stwi_transport){NULL, NULL};
+  }
+  return (struct stwi_transport){&ops, ws};
+}
