@@ -1,0 +1,443 @@
+#include "client/box.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_MIN 512u
+#define CHUNK_MAX 65536u
+#define EVENTS_MAX 256u /* waiting; from then on states, retries and proofs coalesce */
+#define KEYS 4096u
+
+struct record {
+  struct stwi_box_chunk *home;
+  uint32_t size; /* of the record, this header included, a multiple of 16 */
+  bool is_skipped;
+  _Alignas(16) stw_event event; /* cut short for messages: see event_size */
+};
+
+struct stwi_box_chunk {
+  struct stwi_box_chunk *next;
+  uint32_t used, size;
+  uint32_t live; /* records neither drained nor skipped */
+  _Alignas(16) uint8_t bytes[];
+};
+
+/* key hash -> the latest waiting message with it; a cache: a miss only costs a worse choice. */
+struct stwi_box_keys {
+  struct record *at[KEYS];
+};
+
+static size_t event_size(stw_event_kind kind) {
+  switch (kind) {
+    case STW_EVENT_MESSAGE: return offsetof(stw_event, u) + sizeof(((stw_event *)0)->u.message);
+    case STW_EVENT_PROOF: return offsetof(stw_event, u) + sizeof(((stw_event *)0)->u.proof);
+    default: return sizeof(stw_event);
+  }
+}
+
+static uint32_t footprint(stw_event_kind kind, size_t data_size) {
+  size_t size = offsetof(struct record, event) + event_size(kind) + data_size;
+  return (uint32_t)((size + 15) & ~(size_t)15);
+}
+
+void stwi_box_init(struct stwi_box *box, const struct stwi_conn_config *config) {
+  memset(box, 0, sizeof *box);
+  box->chunk_bytes = CHUNK_MIN;
+  box->bytes_max = config->inbound_buffer;
+  box->policy = config->inbound_overflow;
+  box->key_kind = config->inbound_key_kind;
+  box->key_arg = config->inbound_key_arg;
+}
+
+void stwi_box_release(struct stwi_box_chunk *lent) {
+  while (lent != NULL) {
+    struct stwi_box_chunk *next = lent->next;
+    free(lent);
+    lent = next;
+  }
+}
+
+void stwi_box_fini(struct stwi_box *box) {
+  stwi_box_release(box->first);
+  stwi_box_release(box->limbo);
+  free(box->keys);
+  memset(box, 0, sizeof *box);
+}
+
+static struct stwi_box_chunk *add_chunk(struct stwi_box *box, uint32_t need) {
+  uint32_t size = need > box->chunk_bytes ? need : box->chunk_bytes;
+  struct stwi_box_chunk *chunk = malloc(sizeof *chunk + size);
+  if (chunk == NULL) return NULL;
+  chunk->next = NULL;
+  chunk->used = chunk->live = 0;
+  chunk->size = size;
+  if (box->last != NULL) {
+    box->last->next = chunk;
+    if (box->chunk_bytes < CHUNK_MAX) box->chunk_bytes *= 2;
+  } else {
+    box->first = chunk;
+    box->offset = 0;
+  }
+  box->last = chunk;
+  box->held_bytes += size;
+  return chunk;
+}
+
+static struct record *add(struct stwi_box *box, const stw_event *event, size_t data_size) {
+  uint32_t size = footprint(event->kind, data_size);
+  struct stwi_box_chunk *chunk = box->last;
+  if (chunk == NULL || chunk->size - chunk->used < size) chunk = add_chunk(box, size);
+  if (chunk == NULL) return NULL;
+  struct record *record = (struct record *)(void *)(chunk->bytes + chunk->used);
+  chunk->used += size;
+  chunk->live++;
+  record->home = chunk;
+  record->size = size;
+  record->is_skipped = false;
+  memcpy(&record->event, event, event_size(event->kind));
+  return record;
+}
+
+static uint8_t *data_of(struct record *record) {
+  return (uint8_t *)&record->event + event_size(record->event.kind);
+}
+
+static struct record *record_at(struct stwi_box_chunk *chunk, uint32_t offset) {
+  return (struct record *)(void *)(chunk->bytes + offset);
+}
+
+static size_t key_size(const struct stwi_box *box, const uint8_t *data, size_t size) {
+  if (box->key_kind == STWI_KEY_PREFIX) return size < box->key_arg ? size : box->key_arg;
+  const uint8_t *end = size == 0 ? NULL : memchr(data, (int)box->key_arg, size);
+  return end == NULL ? size : (size_t)(end - data);
+}
+
+static uint32_t key_slot(const uint8_t *data, size_t size) {
+  uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+  for (size_t i = 0; i < size; i++) hash = (hash ^ data[i]) * 0x100000001b3u;
+  return (uint32_t)(hash ^ hash >> 32) % KEYS;
+}
+
+static void forget_key(struct stwi_box *box, const struct record *record) {
+  if (box->keys == NULL) return;
+  const uint8_t *data = record->event.u.message.data;
+  uint32_t slot = key_slot(data, key_size(box, data, record->event.u.message.size));
+  if (box->keys->at[slot] == record) box->keys->at[slot] = NULL;
+}
+
+/* Chunks of which nothing is waited for any more, nor lent: only the first can hold lent records. */
+static void free_dead(struct stwi_box *box) {
+  struct stwi_box_chunk **place = box->offset > 0 ? &box->first->next : &box->first;
+  while (*place != NULL && *place != box->last && (*place)->live == 0) {
+    struct stwi_box_chunk *dead = *place;
+    *place = dead->next;
+    box->held_bytes -= dead->size;
+    free(dead);
+  }
+}
+
+static void skip(struct stwi_box *box, struct record *record) {
+  forget_key(box, record);
+  record->is_skipped = true;
+  record->home->live--;
+  box->messages--;
+  box->bytes -= record->size;
+  box->dropped++;
+  box->dropped_ever++;
+  if (record->home->live == 0) free_dead(box);
+}
+
+/* Drops the oldest waiting message.  False: none waits. */
+static bool drop_oldest(struct stwi_box *box) {
+  struct stwi_box_chunk *chunk = box->first;
+  uint32_t offset = box->offset;
+  while (chunk != NULL) {
+    if (offset == chunk->used) {
+      chunk = chunk->next;
+      offset = 0;
+      continue;
+    }
+    struct record *record = record_at(chunk, offset);
+    offset += record->size;
+    if (record->is_skipped || record->event.kind != STW_EVENT_MESSAGE) continue;
+    skip(box, record);
+    return true;
+  }
+  return false;
+}
+
+static bool same_key(const struct stwi_box *box, const struct record *record, const uint8_t *data,
+                     size_t size) {
+  const uint8_t *other = record->event.u.message.data;
+  return key_size(box, other, record->event.u.message.size) == size &&
+         (size == 0 || memcmp(other, data, size) == 0);
+}
+
+/* Drops the waiting message with the same key, if it is known.  False: not known. */
+static bool drop_same_key(struct stwi_box *box, const stw_event *event) {
+  if (box->keys == NULL) return false;
+  const uint8_t *data = event->u.message.data;
+  size_t size = key_size(box, data, event->u.message.size);
+  struct record *record = box->keys->at[key_slot(data, size)];
+  if (record == NULL || record->is_skipped || !same_key(box, record, data, size)) return false;
+  skip(box, record);
+  return true;
+}
+
+static void remember_key(struct stwi_box *box, struct record *record) {
+  if (box->policy != STWI_INBOUND_LATEST_BY_KEY) return;
+  if (box->keys == NULL) box->keys = calloc(1, sizeof *box->keys);
+  if (box->keys == NULL) return;
+  const uint8_t *data = record->event.u.message.data;
+  size_t size = key_size(box, data, record->event.u.message.size);
+  box->keys->at[key_slot(data, size)] = record;
+}
+
+static bool copy_live(struct stwi_box *from, struct stwi_box *to) {
+  for (struct stwi_box_chunk *chunk = from->first; chunk != NULL; chunk = chunk->next) {
+    uint32_t offset = chunk == from->first ? from->offset : 0;
+    while (offset < chunk->used) {
+      struct record *record = record_at(chunk, offset);
+      offset += record->size;
+      if (record->is_skipped) continue;
+      bool is_message = record->event.kind == STW_EVENT_MESSAGE;
+      if (!(is_message ? stwi_box_message(to, &record->event) : stwi_box_event(to, &record->event))) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+/* Dropped messages in the middle hold memory: past twice the bound the live ones are moved
+ * together.  Of the old chunks only the first can hold lent records: it waits in limbo. */
+static void compact(struct stwi_box *box) {
+  if (box->held_bytes < 2 * box->bytes_max + CHUNK_MAX) return;
+  struct stwi_box fresh = *box;
+  fresh.first = fresh.last = NULL;
+  fresh.offset = fresh.events = 0;
+  fresh.messages = fresh.bytes = fresh.held_bytes = 0;
+  fresh.policy = STWI_INBOUND_PAUSE;
+  fresh.keys = NULL;
+  if (!copy_live(box, &fresh)) {
+    stwi_box_release(fresh.first);
+    return;
+  }
+  struct stwi_box_chunk *rest = box->first->next;
+  box->first->next = box->limbo;
+  fresh.limbo = box->first;
+  stwi_box_release(rest);
+  fresh.policy = box->policy;
+  free(box->keys);
+  *box = fresh;
+}
+
+static void make_room(struct stwi_box *box, const stw_event *event) {
+  uint32_t need = footprint(STW_EVENT_MESSAGE, event->u.message.size);
+  bool is_keyed = box->policy == STWI_INBOUND_LATEST_BY_KEY;
+  while (box->bytes + need > box->bytes_max) {
+    if (is_keyed && drop_same_key(box, event)) continue;
+    if (!drop_oldest(box)) break;
+  }
+  compact(box);
+}
+
+bool stwi_box_message(struct stwi_box *box, const stw_event *event) {
+  size_t size = event->u.message.size;
+  if (size > UINT32_MAX / 2) return false;
+  if (box->policy != STWI_INBOUND_PAUSE) make_room(box, event);
+  struct record *record = add(box, event, size);
+  if (record == NULL) return false;
+  uint8_t *data = data_of(record);
+  if (size > 0) memcpy(data, event->u.message.data, size);
+  record->event.u.message.data = data;
+  box->messages++;
+  box->bytes += record->size;
+  remember_key(box, record);
+  return true;
+}
+
+static const char **text_of(stw_event *event) {
+  switch (event->kind) {
+    case STW_EVENT_STATE: return &event->u.state.detail;
+    case STW_EVENT_MESSAGE_ENDED: return &event->u.ended.detail;
+    case STW_EVENT_RETRY: return &event->u.retry.detail;
+    case STW_EVENT_CLOSED: return &event->u.closed.detail;
+    default: return NULL;
+  }
+}
+
+/* The last record of the box, if it may be changed: not drained, and of this kind. */
+static struct record *last_of(struct stwi_box *box, stw_event_kind kind) {
+  struct stwi_box_chunk *chunk = box->last;
+  if (chunk == NULL) return NULL;
+  struct record *last = NULL;
+  uint32_t offset = chunk == box->first ? box->offset : 0;
+  if (chunk->used - offset > 8 * sizeof(struct record)) return NULL; /* too far to walk */
+  while (offset < chunk->used) {
+    last = record_at(chunk, offset);
+    offset += last->size;
+  }
+  return last != NULL && !last->is_skipped && last->event.kind == kind ? last : NULL;
+}
+
+static struct record *newest_of(struct stwi_box *box, stw_event_kind kind) {
+  struct record *newest = NULL;
+  for (struct stwi_box_chunk *chunk = box->first; chunk != NULL; chunk = chunk->next) {
+    uint32_t offset = chunk == box->first ? box->offset : 0;
+    while (offset < chunk->used) {
+      struct record *record = record_at(chunk, offset);
+      offset += record->size;
+      if (!record->is_skipped && record->event.kind == kind) newest = record;
+    }
+  }
+  return newest;
+}
+
+static bool merge_proof(struct stwi_box *box, const stw_event *event) {
+  struct record *last = last_of(box, STW_EVENT_PROOF);
+  if (last == NULL || last->event.u.proof.proof != event->u.proof.proof) return false;
+  last->event.u.proof.upto = event->u.proof.upto;
+  last->event.at_ns = event->at_ns;
+  return true;
+}
+
+static void merge_state(struct record *newest, const stw_event *event) {
+  stw_state from = newest->event.u.state.from;
+  newest->event = *event;
+  newest->event.u.state.from = from;
+  newest->event.u.state.detail = "";
+}
+
+/* The host has not drained for long: keep the latest of each kind. */
+static bool coalesce(struct stwi_box *box, const stw_event *event) {
+  struct record *newest = newest_of(box, event->kind);
+  if (newest == NULL) return false;
+  switch (event->kind) {
+    case STW_EVENT_STATE: merge_state(newest, event); return true;
+    case STW_EVENT_PROOF:
+      if (newest->event.u.proof.proof != event->u.proof.proof) return false;
+      newest->event.u.proof.upto = event->u.proof.upto;
+      return true;
+    case STW_EVENT_REPLAY:
+      newest->event.u.replay.messages += event->u.replay.messages;
+      newest->event.u.replay.bytes += event->u.replay.bytes;
+      return true;
+    case STW_EVENT_MESSAGE_ENDED:
+    case STW_EVENT_CLOSED:
+    case STW_EVENT_MESSAGE: return false;
+    default: return true; /* one of this kind waits already */
+  }
+}
+
+bool stwi_box_event(struct stwi_box *box, const stw_event *event) {
+  assert(event->kind != STW_EVENT_MESSAGE);
+  if (event->kind == STW_EVENT_PROOF && merge_proof(box, event)) return true;
+  if (box->events >= EVENTS_MAX && coalesce(box, event)) return true;
+  stw_event copy = *event;
+  const char **text = text_of(&copy);
+  size_t size = text == NULL || *text == NULL ? 0 : strlen(*text) + 1;
+  struct record *record = add(box, &copy, size);
+  if (record == NULL) return false;
+  if (text != NULL) {
+    const char **mine = text_of(&record->event);
+    *mine = size == 0 ? "" : memcpy(data_of(record), *text, size);
+  }
+  box->events++;
+  return true;
+}
+
+bool stwi_box_is_empty(const struct stwi_box *box) {
+  return box->events == 0 && box->messages == 0 && box->dropped == 0;
+}
+
+bool stwi_box_is_full(const struct stwi_box *box) {
+  return box->policy == STWI_INBOUND_PAUSE && box->bytes >= box->bytes_max;
+}
+
+bool stwi_box_has_room(const struct stwi_box *box) { return box->bytes < box->bytes_max / 2; }
+
+/* A gap event before what follows it.  False without memory: the next drain tries again. */
+static bool lend_gap(struct stwi_box *box, const stw_event *before, const stw_event **lent_event,
+                     struct stwi_box_chunk **lent) {
+  struct stwi_box_chunk *chunk = malloc(sizeof *chunk + sizeof(stw_event));
+  if (chunk == NULL) return false;
+  stw_event *gap = (stw_event *)(void *)chunk->bytes;
+  memset(gap, 0, sizeof *gap);
+  gap->kind = STW_EVENT_GAP;
+  gap->conn = before->conn;
+  gap->link = before->link;
+  gap->at_ns = before->at_ns;
+  gap->u.gap.reason = STW_GAP_OVERFLOW;
+  gap->u.gap.known = true;
+  gap->u.gap.messages = box->dropped;
+  box->dropped = 0;
+  chunk->next = *lent;
+  *lent = chunk;
+  *lent_event = gap;
+  return true;
+}
+
+static void take_out(struct stwi_box *box, const struct record *record) {
+  record->home->live--;
+  if (record->event.kind == STW_EVENT_MESSAGE) {
+    forget_key(box, record);
+    box->messages--;
+    box->bytes -= record->size;
+  } else {
+    box->events--;
+  }
+}
+
+static void pass_chunk(struct stwi_box *box, struct stwi_box_chunk **lent) {
+  struct stwi_box_chunk *passed = box->first;
+  box->first = passed->next;
+  if (box->first == NULL) {
+    box->last = NULL;
+    if (box->chunk_bytes > CHUNK_MIN) box->chunk_bytes /= 2;
+  }
+  box->offset = 0;
+  box->held_bytes -= passed->size;
+  passed->next = *lent;
+  *lent = passed;
+}
+
+size_t stwi_box_drain(struct stwi_box *box, const stw_event **events, size_t max,
+                      struct stwi_box_chunk **lent) {
+  size_t count = 0;
+  while (box->limbo != NULL) {
+    struct stwi_box_chunk *next = box->limbo->next;
+    box->limbo->next = *lent;
+    *lent = box->limbo;
+    box->limbo = next;
+  }
+  while (box->first != NULL && count < max) {
+    if (box->offset == box->first->used) {
+      pass_chunk(box, lent);
+      continue;
+    }
+    struct record *record = record_at(box->first, box->offset);
+    if (!record->is_skipped && box->dropped > 0 &&
+        lend_gap(box, &record->event, &events[count], lent)) {
+      count++;
+      continue;
+    }
+    box->offset += record->size;
+    if (record->is_skipped) continue;
+    take_out(box, record);
+    events[count++] = &record->event;
+  }
+  if (box->first != NULL && box->offset == box->first->used) pass_chunk(box, lent);
+  if (box->first == NULL && box->keys != NULL) {
+    free(box->keys);
+    box->keys = NULL;
+  }
+  return count;
+}
+
+void stwi_box_surrender(struct stwi_box *box, struct stwi_box_chunk **lent) {
+  while (box->first != NULL) pass_chunk(box, lent);
+  box->events = 0;
+  box->messages = box->bytes = box->dropped = 0;
+}

@@ -1,0 +1,101 @@
+/* engine.h: the engine thread: mailbox of commands in, core step, effects out.
+ *
+ * The ring: host -> commands and admitted messages -> the thread stamps `now` -> inputs -> core
+ * step -> effects -> transport and mailboxes -> host.
+ */
+#ifndef STWI_CLIENT_ENGINE_H
+#define STWI_CLIENT_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <steadwire/outbox.h>
+
+#include "client/port.h"
+#include "core/engine_core.h"
+#include "io/loop.h"
+#include "io/transport.h"
+
+/* A question for the engine thread; the asker waits. */
+struct stwi_query {
+  _Atomic uint32_t refs; /* asker and engine */
+  pthread_mutex_t lock;
+  pthread_cond_t answered;
+  bool is_answered;
+  stw_status status;
+  enum { STWI_QUERY_LIST, STWI_QUERY_BODY, STWI_QUERY_CANCEL } kind;
+  uint64_t number;        /* LIST: after it */
+  size_t max, count;      /* LIST: entries; BODY: bytes, whole size */
+  stw_outbox_entry *entries;
+  uint8_t *body;
+};
+
+enum stwi_command_kind {
+  STWI_COMMAND_OPEN,
+  STWI_COMMAND_INPUT, /* `input` as it is; its strings live in `text` */
+  STWI_COMMAND_FORGET,
+  STWI_COMMAND_QUERY
+};
+
+struct stwi_command {
+  struct stwi_command *next;
+  enum stwi_command_kind kind;
+  struct stwi_port *port; /* held; NULL for engine-wide inputs */
+  struct stwi_input input;
+  struct stwi_query *query;
+  uint8_t text[];
+};
+
+struct stwi_pending; /* inputs that came while effects were performed */
+
+struct stwi_engine {
+  _Atomic uint32_t refs;
+  pthread_t thread;
+  pthread_mutex_t lock;
+  struct stwi_command *command_first, *command_last;
+  struct stwi_port *submitted;
+  bool is_stopping, is_stopped;
+  uint32_t *free_slots;
+  uint32_t free_count, free_capacity, slot_count;
+
+  /* engine thread only */
+  struct stwi_loop *loop;
+  struct stwi_transport transport;
+  struct stwi_core *core;
+  struct stwi_effects effects;
+  struct stwi_port **ports; /* by slot */
+  uint32_t port_slots;
+  bool is_stepping;
+  struct stwi_pending *pending_first, *pending_last;
+  struct stwi_mailbox *locked; /* held locked while a run of events is put */
+  stwi_time last_turn;
+  uint64_t last_boot;
+};
+
+/* Makes the transport of an engine, on its thread. */
+typedef struct stwi_transport (*stwi_transport_maker)(void *arg, struct stwi_loop *loop,
+                                                      struct stwi_sink sink, const char **why);
+
+/* Starts the thread.  E_MEMORY, E_SYSTEM (the sentence is set). `make` NULL: transport_ws. */
+stw_status stwi_engine_start(struct stwi_engine **engine, stwi_transport_maker make, void *arg);
+void stwi_engine_stop(struct stwi_engine *engine); /* joins; idempotent */
+void stwi_engine_hold(struct stwi_engine *engine);
+void stwi_engine_drop(struct stwi_engine *engine);
+
+/* Any thread.  False where the engine has stopped: the command was not taken (and is freed). */
+bool stwi_engine_command(struct stwi_engine *engine, struct stwi_command *command);
+struct stwi_command *stwi_command_new(enum stwi_command_kind kind, struct stwi_port *port,
+                                      size_t text_bytes);
+void stwi_command_free(struct stwi_command *command);
+void stwi_engine_submit(struct stwi_port *port);
+void stwi_engine_room(struct stwi_port *port); /* the mailbox has room again */
+bool stwi_engine_slot(struct stwi_engine *engine, uint32_t *slot); /* a free slot of the core */
+
+/* query.c */
+struct stwi_query *stwi_query_new(void);
+void stwi_query_drop(struct stwi_query *query);
+void stwi_query_answer(struct stwi_query *query, const struct stwi_core *core, uint32_t slot,
+                       stwi_time now);
+/* Waits for at most 1 s. */
+stw_status stwi_query_wait(struct stwi_query *query);
+
+#endif
