@@ -181,7 +181,8 @@ static void closing_timer(struct stwi_conn *conn) {
     return;
   }
   stwi_conn_phase(conn, link, STW_PHASE_CLOSING);
-  conn->handshake_deadline = now + STWI_CLOSE_HANDSHAKE;
+  uint64_t patience = conn->config->close_timeout_ns;
+  conn->handshake_deadline = now + (patience < STWI_CLOSE_HANDSHAKE ? patience : STWI_CLOSE_HANDSHAKE);
 }
 
 void stwi_conn_timers(struct stwi_conn *conn) {

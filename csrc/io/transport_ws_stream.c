@@ -131,25 +131,6 @@ void stwi_ws_lost(struct stwi_ws_lane *lane, const char *text, size_t size) {
   }
 }
 
-static void kill_wsi(struct stwi_ws_lane *lane) {
-  const struct stwi_ws_link *link = lane->link;
-  SSL *ssl = lws_get_ssl(lane->wsi);
-  if (link->up == lane && ssl != NULL) {
-    SSL_shutdown(ssl);
-    ERR_clear_error();
-  }
-  /* What libwebsockets has still buffered must not hold up the close: let the write fail. */
-  shutdown(lws_get_socket_fd(lane->wsi), SHUT_RDWR);
-  lws_set_timeout(lane->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
-}
-
-void stwi_ws_kill(struct stwi_ws_lane *lane) {
-  if (lane->wsi == NULL)
-    stwi_ws_lane_drop(lane);
-  else
-    kill_wsi(lane);
-}
-
 void stwi_ws_reset(struct stwi_ws_lane *lane) {
   const int fd = lane->wsi != NULL ? lws_get_socket_fd(lane->wsi) : lane->fd;
   if (fd < 0)
@@ -158,6 +139,27 @@ void stwi_ws_reset(struct stwi_ws_lane *lane) {
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
   /* Dissolves the association: RST leaves now, not when libwebsockets comes to close. */
   connect(fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+}
+
+static void kill_wsi(struct stwi_ws_lane *lane) {
+  const struct stwi_ws_link *link = lane->link;
+  SSL *ssl = lws_get_ssl(lane->wsi);
+  if (link->up == lane && ssl != NULL) {
+    SSL_shutdown(ssl);
+    ERR_clear_error();
+  }
+  /* libwebsockets would go on for 5 s to send what it has buffered: nothing must be left to wait
+   * for.  Without such bytes the close is a FIN. */
+  if (lws_partial_buffered(lane->wsi))
+    stwi_ws_reset(lane);
+  lws_set_timeout(lane->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+}
+
+void stwi_ws_kill(struct stwi_ws_lane *lane) {
+  if (lane->wsi == NULL)
+    stwi_ws_lane_drop(lane);
+  else
+    kill_wsi(lane);
 }
 
 /* ---- in ---- */
@@ -174,7 +176,7 @@ int stwi_ws_bytes(struct stwi_ws_lane *lane, const uint8_t *data, size_t size) {
 static int end_read(struct stwi_ws_lane *lane) {
   stwi_ws_lost(lane, NULL, 0);
   if (lws_partial_buffered(lane->wsi))
-    shutdown(lws_get_socket_fd(lane->wsi), SHUT_RDWR);
+    stwi_ws_reset(lane);
   return -1;
 }
 

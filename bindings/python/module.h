@@ -1,0 +1,112 @@
+/* module.h: the extension module `steadwire._core`, a thin skin over the ABI.
+ *
+ * The module turns handles into objects, statuses into exceptions and lent events into Python
+ * values; everything else is Python.  It is built against the limited API of Python 3.11.  All
+ * state lives in the module's state, so that interpreters do not share anything.  Functions here
+ * need the GIL and follow Python's convention: NULL or -1 with an exception set.
+ */
+#ifndef STEADWIRE_PYTHON_MODULE_H
+#define STEADWIRE_PYTHON_MODULE_H
+
+#ifndef Py_LIMITED_API
+#define Py_LIMITED_API 0x030B0000
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <steadwire/steadwire.h>
+
+struct core_state {
+  PyTypeObject *engine_type;
+  PyTypeObject *config_type;
+  PyTypeObject *conn_type;
+  PyTypeObject *message_type;
+  PyObject *errors;     /* dict: status number -> exception class */
+  PyObject *json_loads; /* json.loads */
+  PyObject *extend;     /* the strings "extend" and "append" */
+  PyObject *append;
+};
+
+/* Lends the state of the module that `type` belongs to; only for types that cannot be subclassed.
+ */
+struct core_state *core_state_of(PyObject *self);
+
+/* The bound methods of a fast call check their count of arguments with this. */
+int core_check_count(const char *name, Py_ssize_t given, Py_ssize_t least, Py_ssize_t most);
+
+/* errors.c: raises the class bound to `status` with the sentence of stw_last_error(), or `text`
+ * where that is not NULL.  Always returns NULL.  Call it before any other stw_ function. */
+PyObject *core_raise(struct core_state *state, stw_status status, const char *text);
+/* None for STW_OK, otherwise as core_raise. */
+PyObject *core_none_or_raise(struct core_state *state, stw_status status);
+extern PyMethodDef core_error_methods[];
+
+/* convert.c */
+/* Lends the UTF-8 of a str without NUL; NULL with UrlError or TypeError. */
+const char *core_text(struct core_state *state, PyObject *object, const char *what);
+/* As core_text, but None gives NULL in *text. */
+int core_optional_text(struct core_state *state, PyObject *object, const char *what,
+                       const char **text);
+/* A non-negative int that fits. */
+int core_u64(PyObject *object, const char *what, uint64_t *value);
+/* str from text that may not be UTF-8 (a server can have sent it). */
+PyObject *core_str(const char *text);
+/* tuple (kind, link, at_ns, fields of the kind in the order of event.h); never a MESSAGE. */
+PyObject *core_event_tuple(const stw_event *event);
+
+/* A payload borrowed from a str (as UTF-8) or from any contiguous buffer. */
+struct core_payload {
+  const void *data;
+  size_t size;
+  bool is_text;
+  bool has_view;
+  Py_buffer view;
+};
+/* Borrows until core_payload_release; TypeError names codec="json" for other types. */
+int core_payload_borrow(PyObject *object, struct core_payload *payload);
+void core_payload_release(struct core_payload *payload);
+
+/* words.c: the ABI's lists as Python lists. */
+extern PyMethodDef core_word_methods[];
+
+/* message.c: a message that arrived. */
+extern PyType_Spec core_message_spec;
+/* `raw` is taken, also on failure. */
+PyObject *core_message_new(PyTypeObject *type, PyObject *raw, uint32_t link, uint64_t at_ns);
+/* str or bytes of a MESSAGE event. */
+PyObject *core_message_raw(const stw_event *event);
+
+/* engine.c, config.c */
+extern PyType_Spec core_engine_spec;
+extern PyType_Spec core_config_spec;
+stw_engine core_engine_handle(PyObject *engine);
+const stw_config *core_config_handle(PyObject *config); /* lent while `config` lives */
+
+/* conn.c: a conn with a mailbox of its own, so that a host that is slow on one conn holds up only
+ * that one, and closing needs no other conn's events.  drain.c, send.c and outbox.c hold parts of
+ * its methods. */
+#define CORE_LENT_MAX 256u
+
+struct core_conn {
+  PyObject_HEAD PyObject *engine; /* keeps the thread alive */
+  stw_mailbox mailbox;
+  stw_conn conn;
+  bool has_mailbox, has_conn;
+  bool is_draining; /* an allocation can run foreign code that drains again */
+  uint64_t stream;  /* of message ids; 0: not asked for yet */
+  size_t lent_next, lent_count;
+  const stw_event *lent[CORE_LENT_MAX]; /* events taken from the mailbox, not yet handed over */
+};
+extern PyType_Spec core_conn_spec;
+
+PyObject *core_conn_drain(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *core_conn_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *core_conn_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *core_conn_send_many(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *core_conn_opening(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *core_conn_supply(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *core_conn_outbox_list(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *core_conn_outbox_body(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *core_conn_outbox_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+
+#endif

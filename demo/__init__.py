@@ -1,0 +1,1 @@
+"""The main job on this machine: two hosts, eight faults, nothing lost."""

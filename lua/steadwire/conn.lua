@@ -1,0 +1,593 @@
+--- A conn: the logical connection, which outlives any socket.
+--
+-- Events come out of the engine in batches.  Each batch is absorbed (receipts, credentials, the
+-- end) and then waits in one queue, from which handlers, `recv` and `poll` take in order.
+
+local core = require "steadwire.core"
+local guard = require "steadwire.guard"
+local Outbox = require "steadwire.outbox"
+local Receipt = require "steadwire.receipt"
+
+local Conn = {}
+Conn.__index = Conn
+Conn.__name = "steadwire.conn"
+
+-- What may wait in the queue while something else is waited for.
+local HELD_EVENTS = 65536
+local HELD_BYTES = 64 * 1024 * 1024
+-- The engine bounds the close handshake; this is for an engine that does not.
+local CLOSE_GRACE = 5
+local UNDELIVERED_LISTED = 1000
+local CLOSE_TIMEOUT = core.words.options.close_timeout.default
+
+local weak = { __mode = "v" }
+
+function Conn.new(handle, settings, credentials)
+  return setmetatable({
+    _core = handle,
+    _close_timeout = core.duration(settings.close_timeout or CLOSE_TIMEOUT),
+    _credentials = credentials,
+    _queue = {},
+    _head = 1,
+    _tail = 0,
+    _bytes = 0,
+    _absorbed = 0,
+    _handlers = {},
+    _receipts = setmetatable({}, weak),
+    _proven = {},
+    _releasers = {},
+  }, Conn)
+end
+
+function Conn.is(value)
+  return getmetatable(value) == Conn
+end
+
+-- Absorbing ------------------------------------------------------------------------------------
+
+local absorbers = {}
+
+function absorbers.proof(self, event)
+  local level = Receipt.strength[event.proof]
+  if event.upto > (self._proven[level] or 0) then
+    self._proven[level] = event.upto
+  end
+end
+
+function absorbers.message_ended(self, event)
+  local receipt = self._receipts[event.number]
+  if receipt and receipt.id == event.id then
+    receipt.ended = event
+  end
+end
+
+function absorbers.no_pong(self)
+  self._has_no_pong = true
+end
+
+function absorbers.closed(self, event)
+  self._ended = event
+end
+
+function absorbers.credentials_needed(self, event)
+  if not self._credentials then
+    return
+  end
+  guard.call(function()
+    local answer = self._credentials(event, self)
+    if answer == nil then
+      return
+    end
+    local ok, message = self._core:supply(answer)
+    if not ok then
+      error("credentials were refused: " .. message, 0)
+    end
+  end, event, self)
+end
+
+local function is_over_bound(self)
+  return self._tail - self._head >= HELD_EVENTS or self._bytes >= HELD_BYTES
+end
+
+-- Takes one batch out of the mailbox.  Answers how many, or nil, message, code.
+local function pull(self)
+  local tail = self._tail
+  local count, bytes, code = self._core:drain(self._queue, tail)
+  if not count then
+    return nil, bytes, code
+  end
+  self._tail = tail + count
+  self._bytes = self._bytes + bytes
+  self._absorbed = self._absorbed + count
+  local queue = self._queue
+  for index = tail + 1, tail + count do
+    local event = queue[index]
+    local absorb = absorbers[event.kind]
+    if absorb then
+      absorb(self, event)
+    end
+  end
+  return count
+end
+
+local function take(self)
+  local head = self._head
+  if head > self._tail then
+    return nil
+  end
+  local event = self._queue[head]
+  self._queue[head] = nil
+  self._head = head + 1
+  if head == self._tail then
+    self._head, self._tail, self._bytes = 1, 0, 0
+  end
+  return event
+end
+
+local function ended_refusal(self)
+  local event = self._ended
+  if not event then
+    return nil, "the conn has ended", "closed"
+  end
+  local cause = core.words.causes[event.cause]
+  local detail = event.detail ~= "" and event.detail or cause and cause.text or event.cause
+  return nil, ("the conn has ended: %s"):format(detail), "closed"
+end
+
+--- Takes in what the engine has said, without calling a handler.
+function Conn:_absorb()
+  while not self._is_freed and not is_over_bound(self) do
+    local count = pull(self)
+    if not count or count == 0 then
+      return
+    end
+  end
+end
+
+--- Waits up to `seconds` (nil: for ever) until check(conn, ...) answers true, or nil and a message.
+function Conn:_wait_for(seconds, check, ...)
+  local deadline = seconds and core.now() + seconds
+  while true do
+    local is_done, message, code = check(self, ...)
+    if is_done ~= nil or message then
+      return is_done, message, code
+    end
+    if is_over_bound(self) then
+      return nil, "too many events wait to be read: recv, poll or dispatch them first", "full"
+    end
+    local count
+    count, message, code = pull(self)
+    if not count then
+      return nil, message, code
+    end
+    if count == 0 then
+      local left = deadline and deadline - core.now()
+      if left and left <= 0 then
+        return nil, "the time given is over", "timeout"
+      end
+      local _
+      _, message, code = self._core:wait(left)
+      if code and code ~= "timeout" then
+        return nil, message, code
+      end
+    end
+  end
+end
+
+-- What receipts ask -----------------------------------------------------------------------------
+
+function Conn:_strongest_proof(number)
+  for level = #core.words.proofs, 2, -1 do
+    if (self._proven[level] or 0) >= number then
+      return level
+    end
+  end
+  return 1
+end
+
+function Conn:_is_without_pong()
+  return self._has_no_pong == true
+end
+
+function Conn:has_ended()
+  return self._ended ~= nil or self._is_freed == true
+end
+
+-- Handlers --------------------------------------------------------------------------------------
+
+local function check_kind(kind)
+  if core.words.events[kind] then
+    return
+  end
+  local kinds = {}
+  for name in pairs(core.words.events) do
+    kinds[#kinds + 1] = name
+  end
+  table.sort(kinds)
+  local all = table.concat(kinds, ", ")
+  error(("there is no event %q: %s [argument]"):format(tostring(kind), all), 3)
+end
+
+--- Has fn(event, conn) called for every event of this kind.  Answers the conn.
+function Conn:on(kind, fn)
+  check_kind(kind)
+  if type(fn) ~= "function" then
+    error(("a handler is a function, not a %s [argument]"):format(type(fn)), 2)
+  end
+  local handlers = {} -- a new list: one that is being walked stays as it is
+  for index, other in ipairs(self._handlers[kind] or {}) do
+    handlers[index] = other
+  end
+  handlers[#handlers + 1] = fn
+  self._handlers[kind] = handlers
+  return self
+end
+
+--- Ends `on`; without fn, for every handler of the kind.
+function Conn:off(kind, fn)
+  check_kind(kind)
+  local handlers = {}
+  for _, other in ipairs(fn and self._handlers[kind] or {}) do
+    if other ~= fn then
+      handlers[#handlers + 1] = other
+    end
+  end
+  self._handlers[kind] = handlers[1] and handlers or nil
+  return self
+end
+
+-- Gives mailbox, descriptor and handle back; what can still be asked is remembered.
+local function release(self)
+  if self._is_freed then
+    return
+  end
+  self._last_view = self._core:look()
+  self._last_stats = self._core:stats()
+  self._is_freed = true
+  for _, releaser in ipairs(self._releasers) do
+    releaser(self)
+  end
+  self._core:free()
+end
+
+local function deliver(self, event)
+  local handlers = self._handlers[event.kind]
+  if handlers then
+    for index = 1, #handlers do
+      guard.call(handlers[index], event, self)
+    end
+  end
+  if event.kind == "closed" and self._is_closing then
+    release(self)
+  end
+end
+
+--- Calls the handlers for a batch of what has happened; never waits.
+-- Answers how many events there were; nil, message, "closed" once the last one has been dealt with.
+function Conn:dispatch()
+  if self._head > self._tail and not self._is_freed then
+    local count, message, code = pull(self)
+    if not count then
+      return nil, message, code
+    end
+  end
+  local count = 0
+  for _ = self._head, self._tail do -- not what handlers add meanwhile
+    local event = take(self)
+    if not event then
+      break
+    end
+    count = count + 1
+    deliver(self, event)
+  end
+  if count > 0 then
+    return count
+  elseif self:has_ended() then
+    return ended_refusal(self)
+  end
+  return 0
+end
+
+--- Waits for the next message; other events that pass go to their handlers.
+-- The message, or nil, message, code: "timeout", "interrupted", "closed".
+function Conn:recv(timeout)
+  local seconds = core.duration(timeout)
+  local deadline = seconds and core.now() + seconds
+  while true do
+    local event = take(self)
+    if event and event.kind == "message" then
+      return event
+    elseif event then
+      deliver(self, event)
+    elseif self:has_ended() then
+      return ended_refusal(self)
+    else
+      local count, message, code = pull(self)
+      if not count then
+        return nil, message, code
+      end
+      if count == 0 then
+        local left = deadline and deadline - core.now()
+        if left and left <= 0 then
+          return nil, "no message in the time given", "timeout"
+        end
+        local _
+        _, message, code = self._core:wait(left)
+        if code and code ~= "timeout" then
+          return nil, message, code
+        end
+      end
+    end
+  end
+end
+
+--- All that has happened since, as an array of events; never waits and calls no handler.
+-- nil, message, "closed" once the last event has been taken.
+function Conn:poll()
+  if self._head > self._tail then
+    if self:has_ended() then
+      return ended_refusal(self)
+    end
+    local count, message, code = pull(self)
+    if not count then
+      return nil, message, code
+    end
+  end
+  local events = {}
+  for index = self._head, self._tail do
+    events[#events + 1] = self._queue[index]
+  end
+  self._queue, self._head, self._tail, self._bytes = {}, 1, 0, 0
+  return events
+end
+
+-- Sending ---------------------------------------------------------------------------------------
+
+local function try_send(self, data, options)
+  local id, number, code = self._core:send(data, options)
+  if code == "full" then
+    return nil -- the event outbox_room ends the wait
+  end
+  return id, number, code
+end
+
+local function send_when_room(self, data, options)
+  local seconds = core.duration(options.wait)
+  local id, number, code = self:_wait_for(seconds, try_send, data, options)
+  if code == "timeout" then
+    return nil, "the outbox stayed full for the time given", "full"
+  end
+  return id, number, code
+end
+
+--- Queues a message and returns at once.  Text (UTF-8) unless { binary = true }.
+-- Options: ttl, key, guarantee, text, binary, and wait: how long to wait for room in a full outbox.
+-- A receipt, or nil, message, code: "full", "too_big", "closed", ...
+function Conn:send(data, options)
+  local id, number, code = self._core:send(data, options)
+  if code == "full" and options and options.wait ~= nil then
+    id, number, code = send_when_room(self, data, options)
+  end
+  if not id then
+    return nil, number, code
+  end
+  local receipt = Receipt.new(self, id, number)
+  self._receipts[number] = receipt
+  return receipt
+end
+
+--- Queues an array of messages in order, faster than one by one; options as for send, less wait.
+-- An array of receipts, or nil, message, code and the receipts of those taken before the refusal.
+function Conn:send_many(messages, options)
+  local ids, number, code, taken, first = self._core:send_many(messages, options)
+  local receipts = {}
+  for index, id in ipairs(ids or taken or {}) do
+    local at = (ids and number or first) + index - 1
+    receipts[index] = Receipt.new(self, id, at)
+    self._receipts[at] = receipts[index]
+  end
+  if ids then
+    return receipts
+  end
+  return nil, number, code, receipts
+end
+
+--- Sets (with data nil: removes) a message that the engine itself sends first on every new link.
+function Conn:opening(key, data, options)
+  local ok, message, code = self._core:opening(key, data, options and options.binary)
+  return ok, message, code
+end
+
+--- Says that the server has accepted the opening, for ready_when = "host".
+function Conn:ready()
+  local ok, message, code = self._core:ready()
+  return ok, message, code
+end
+
+--- Supplies credentials: { url =, token =, headers =, valid = }.
+function Conn:supply(credentials)
+  local ok, message, code = self._core:supply(credentials)
+  return ok, message, code
+end
+
+--- Ends a wait between two attempts now.
+function Conn:kick()
+  local ok, message, code = self._core:kick()
+  return ok, message, code
+end
+
+--- Opens a failed conn again; the outbox is kept.
+function Conn:reopen()
+  local ok, message, code = self._core:reopen()
+  if ok then
+    self._is_closing, self._ended = nil, nil
+  end
+  return ok, message, code
+end
+
+-- Looking ---------------------------------------------------------------------------------------
+
+--- The name of the state.
+function Conn:state()
+  if self._last_view then
+    return self._last_view.state
+  end
+  local state, message, code = self._core:state()
+  return state, message, code
+end
+
+local function is_in(self, wanted)
+  local state, message, code = self._core:state()
+  if state == wanted then
+    return true
+  elseif not state then
+    return nil, message, code
+  elseif state == "failed" or state == "closed" then
+    local view = self._core:look()
+    return nil, ("the conn is %s: %s"):format(state, view and view.detail or ""), self:cause()
+  end
+end
+
+--- Waits until the conn is in a state ("online").
+-- True, or nil, message and "timeout", "interrupted" or the cause of its end.
+function Conn:wait(state, timeout)
+  if not core.words.states[state] then
+    error(("there is no state %q [argument]"):format(tostring(state)), 2)
+  end
+  local seconds = core.duration(timeout)
+  return self:_wait_for(seconds, is_in, state)
+end
+
+--- A consistent look: state, cause, detail, attempt, rtt, outbox_messages, endpoint, ...
+function Conn:view()
+  if self._last_view then
+    return self._last_view
+  end
+  local view, message, code = self._core:look()
+  return view, message, code
+end
+
+--- The counters, by name.
+function Conn:stats()
+  if self._last_stats then
+    return self._last_stats
+  end
+  local stats, message, code = self._core:stats()
+  return stats, message, code
+end
+
+function Conn:outbox()
+  return Outbox.new(self._core)
+end
+
+--- The name of the last cause.
+function Conn:cause()
+  if self._ended then
+    return self._ended.cause
+  end
+  local view = self:view()
+  return view and view.cause
+end
+
+--- True once the conn has ended because the host wanted it.
+function Conn:ended_as_asked()
+  local cause = self._ended and core.words.causes[self._ended.cause]
+  return cause ~= nil and cause.class == "host"
+end
+
+-- For loops: the protocol of cqueues.poll, which others can use as well -------------------------
+
+function Conn:pollfd()
+  local fd, message, code = self._core:fd()
+  return fd, message, code
+end
+
+function Conn.events()
+  return "r"
+end
+
+--- 0 while events wait that `dispatch` has not dealt with, nil otherwise.
+function Conn:timeout()
+  return self._head <= self._tail and 0 or nil
+end
+
+--- Has fn(conn) called before the descriptor goes away.
+function Conn:on_release(fn)
+  self._releasers[#self._releasers + 1] = fn
+end
+
+-- Closing ---------------------------------------------------------------------------------------
+
+local function has_closed(self)
+  return self._ended and true or nil
+end
+
+-- At its bound the queue takes no more, and the end is seen by looking.
+local function wait_for_end(self, seconds)
+  local deadline = core.now() + seconds
+  local ok, message, code = self:_wait_for(seconds, has_closed)
+  while code == "full" and core.now() < deadline do
+    local state = self._core:state()
+    if state == "closed" or state == "failed" then
+      return true
+    end
+    core.wait({}, 0.02)
+  end
+  return ok, message, code
+end
+
+local function undelivered(self)
+  local view = self._core:look()
+  local count = self._ended and self._ended.undelivered or view and view.outbox_messages or 0
+  if count == 0 then
+    return true
+  end
+  local message = ("%d messages did not get the proof they want"):format(count)
+  return nil, message, "undelivered", self:outbox():list(UNDELIVERED_LISTED) or {}
+end
+
+--- Closes: goes on until every message has its proof or `timeout` (close_timeout) is over, waits
+-- for that, and frees what the conn holds.  Inside a handler it only asks and answers true at once.
+-- True, or nil, message, "undelivered" and an array of what is left.
+function Conn:close(timeout)
+  local seconds = core.duration(timeout == nil and self._close_timeout or timeout)
+  if self._is_freed then
+    return true
+  end
+  if not self._ended then
+    local ok, message, code = self._core:close(seconds)
+    if not ok and code ~= "closed" then
+      return nil, message, code
+    end
+  end
+  self._is_closing = true
+  local is_over = self._ended and self._head > self._tail
+  if guard.is_calling() and not is_over then
+    return true
+  end
+  local ok, message, code = wait_for_end(self, (seconds or math.huge) + CLOSE_GRACE)
+  if code == "interrupted" then
+    return nil, message, code
+  end
+  local entries
+  if ok then
+    ok, message, code, entries = undelivered(self)
+  end
+  release(self)
+  return ok, message, code, entries
+end
+
+--- Lua 5.4: `local conn <close> = ...`.
+function Conn:__close()
+  local ok, message = self:close()
+  if not ok then
+    guard.report("close: " .. message, nil, self)
+  end
+end
+
+function Conn:__tostring()
+  local view = self:view()
+  return ("steadwire.conn %s (%s)"):format(view and view.endpoint or "", self:state() or "closed")
+end
+
+return Conn

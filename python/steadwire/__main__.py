@@ -1,0 +1,5 @@
+"""`python -m steadwire`."""
+
+from steadwire.cli import main
+
+raise SystemExit(main())

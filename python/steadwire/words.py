@@ -1,0 +1,559 @@
+"""The engine's lists, written by bindings/python/generate_words.py: do not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TypedDict
+
+from steadwire._units import Duration, Size
+from steadwire._word import CauseWord, RankedWord, Word
+
+
+class State(Word):
+    """States of a conn."""
+
+    IDLE = "idle", 0, "made, never opened"
+    CONNECTING = "connecting", 1, "a link is being dialled, logged in or resumed"
+    ONLINE = "online", 2, "messages flow"
+    SUSPECT = "suspect", 3, "the link is late: probed, while a second one is dialled"
+    MIGRATING = (
+        "migrating",
+        4,
+        "the server goes away: moving to a second link, the first still works",
+    )
+    WAITING = "waiting", 5, "between two attempts, by the pace of the last cause"
+    OFFLINE = "offline", 6, "the host has no network"
+    CLOSED = "closed", 7, "the host closed it; final until opened again"
+    FAILED = "failed", 8, "a cause that retrying cannot mend; see it for what to do"
+
+
+class Phase(RankedWord):
+    """Phases of one link, in their order."""
+
+    TOKEN = "token", 0, "credentials asked of the host"
+    DNS = "dns", 1, "name being resolved"
+    TCP = "tcp", 2, "TCP connecting, addresses raced (RFC 8305)"
+    TLS = "tls", 3, "TLS handshake"
+    UPGRADE = "upgrade", 4, "HTTP upgrade sent (RFC 6455 section 4)"
+    AUTH = "auth", 5, "login inside the transport (XMPP SASL)"
+    RESUME = "resume", 6, "claiming the session"
+    OPENING = "opening", 7, "opening messages sent, waiting for ready_when"
+    UP = "up", 8, "carries messages"
+    CLOSING = "closing", 9, "close handshake running"
+    DEAD = "dead", 10, "over; has a cause"
+
+
+class Proof(RankedWord):
+    """Evidence for a message, weakest first."""
+
+    NONE = "none", 0, "no evidence yet"
+    STORED = "stored", 1, "committed to the outbox's store"
+    WRITTEN = "written", 2, "its last byte was handed to the socket"
+    RECEIVED = "received", 3, "the peer's WebSocket layer has taken it: its PONG barrier came back"
+    ACCEPTED = "accepted", 4, "the peer's session layer has acknowledged it"
+    PROCESSED = "processed", 5, "the peer's application has said so"
+
+
+class MessageState(Word):
+    """States of a message in the outbox."""
+
+    QUEUED = "queued", 0, "waiting for its turn on a link"
+    INFLIGHT = "inflight", 1, "written, the wanted proof is not there yet"
+    HELD = "held", 2, "kept back by the host"
+    SETTLED = "settled", 3, "has the proof it wants"
+    EXPIRED = "expired", 4, "its ttl ended before it was written"
+    CANCELLED = "cancelled", 5, "taken back by the host before it was written"
+    DROPPED = "dropped", 6, "removed by the outbox_overflow policy or replaced by its key"
+    DEAD = "dead", 7, "refused by the peer link after link: a poison message"
+    UNKNOWN = "unknown", 8, "at_most_once and the link died after bytes of it left"
+
+
+class Guarantee(Word):
+    """How often a message may reach the peer."""
+
+    AT_LEAST_ONCE = "at_least_once", 0, "replayed until proven; the peer may see it twice"
+    AT_MOST_ONCE = "at_most_once", 1, "never written twice; its fate may end as unknown"
+    EXACTLY_ONCE = "exactly_once", 2, "needs a session profile"
+
+
+class CauseClass(Word):
+    """What a cause means for retrying."""
+
+    HOST = "host", 0, "asked for by the host, or a plain step forward"
+    LOCAL = "local", 1, "this machine or its network"
+    PATH = "path", 2, "somewhere between us and the server"
+    SERVER_PLANNED = "server_planned", 3, "the server said that it goes away"
+    OVERLOAD = "overload", 4, "the server has no room, or is not there"
+    AUTH = "auth", 5, "credentials were not accepted"
+    PROTOCOL = "protocol", 6, "the two ends do not understand each other"
+
+
+class EventKind(Word):
+    """Kinds of events."""
+
+    STATE = "state", 0, "the state changed"
+    MESSAGE = "message", 1, "a message arrived"
+    PROOF = "proof", 2, "messages up to a number have a proof"
+    MESSAGE_ENDED = "message_ended", 3, "one outbound message ended without the proof it wanted"
+    REPLAY = "replay", 4, "unproven messages are sent again on a new link"
+    GAP = "gap", 5, "inbound messages are missing, or may be"
+    PAUSED = "paused", 6, "the host does not drain: reading from the socket has stopped"
+    RESUMED = "resumed", 7, "the host drains again: reading goes on"
+    OUTBOX_ROOM = "outbox_room", 8, "a full outbox has room again"
+    NO_PONG = "no_pong", 9, "the peer answers no PING: messages settle at written"
+    STALE = "stale", 10, "no message for max_silence although the link answers"
+    CREDENTIALS_NEEDED = "credentials_needed", 11, "answer with stw_conn_supply"
+    RETRY = "retry", 12, "an attempt failed: why, and when the next one is due"
+    CLOSED = "closed", 13, "the conn has ended; its last event"
+
+
+class GapReason(Word):
+    """Why inbound messages may be missing."""
+
+    NEW_LINK = "new_link", 0, "a new plain link: the server may have sent messages in between"
+    OVERFLOW = "overflow", 1, "messages were dropped by inbound_overflow"
+
+
+class Cause(CauseWord):
+    """Why a state changed or a link ended."""
+
+    REQUESTED = "requested", 0, "host", "the host asked for it", "nothing"
+    READY = "ready", 1, "host", "a link became ready", "nothing"
+    RECOVERED = (
+        "recovered",
+        2,
+        "host",
+        "the suspected link answered: a false alarm",
+        "nothing; many of these mean a slow peer or path",
+    )
+    RETRY_DUE = "retry_due", 3, "host", "the time of the next attempt came", "nothing"
+    GOAWAY = "goaway", 4, "server_planned", "the server asked us to move", "nothing"
+    NET_UP = "net_up", 5, "local", "the network came back", "nothing"
+    NET_DOWN = "net_down", 6, "local", "the host lost its network", "check the machine's network"
+    IP_CHANGED = "ip_changed", 7, "local", "the local address or route changed", "nothing"
+    SUSPEND_RESUME = "suspend_resume", 8, "local", "the machine slept", "nothing"
+    HEARTBEAT_TIMEOUT = (
+        "heartbeat_timeout",
+        9,
+        "path",
+        "the peer stopped answering: a zombie link",
+        "check NAT, proxy and load balancer idle timeouts on the path",
+    )
+    IDLE_CUT_SUSPECTED = (
+        "idle_cut_suspected",
+        10,
+        "path",
+        "the link died after an idle time that has killed links before",
+        "set heartbeat_interval below that time",
+    )
+    DNS_NXDOMAIN = (
+        "dns_nxdomain",
+        11,
+        "path",
+        "the name does not exist",
+        "check the host name in url",
+    )
+    DNS_TIMEOUT = (
+        "dns_timeout",
+        12,
+        "path",
+        "the resolver did not answer in time",
+        "check the machine's resolver",
+    )
+    DNS_SERVFAIL = (
+        "dns_servfail",
+        13,
+        "path",
+        "the resolver could not answer",
+        "check the machine's resolver",
+    )
+    TCP_REFUSED = (
+        "tcp_refused",
+        14,
+        "overload",
+        "nothing listens at this address",
+        "check that the server runs and the port in url",
+    )
+    TCP_TIMEOUT = (
+        "tcp_timeout",
+        15,
+        "overload",
+        "no answer to the TCP connect",
+        "check firewalls and the address in url",
+    )
+    TCP_RESET = (
+        "tcp_reset",
+        16,
+        "path",
+        "connection reset before it was up",
+        "check the server's log and any proxy between",
+    )
+    NET_UNREACHABLE = (
+        "net_unreachable",
+        17,
+        "local",
+        "no route to the server",
+        "check the machine's network and routes",
+    )
+    PROXY_REFUSED = (
+        "proxy_refused",
+        18,
+        "path",
+        "the HTTP proxy refused to connect us",
+        "check the option proxy and the proxy's rules",
+    )
+    PROXY_AUTH = (
+        "proxy_auth",
+        19,
+        "auth",
+        "the HTTP proxy asks for credentials",
+        "put user:password into the option proxy",
+    )
+    TLS_EXPIRED = (
+        "tls_expired",
+        20,
+        "protocol",
+        "the certificate is expired or not yet valid",
+        "renew the server's certificate; check this machine's clock",
+    )
+    TLS_NAME = (
+        "tls_name",
+        21,
+        "protocol",
+        "the certificate is for another name",
+        "use the name in the certificate, or set server_name",
+    )
+    TLS_UNTRUSTED = (
+        "tls_untrusted",
+        22,
+        "protocol",
+        "the certificate's chain does not lead to a trusted CA",
+        "set ca_file to the CA that signed the server's certificate",
+    )
+    TLS_PROTOCOL = (
+        "tls_protocol",
+        23,
+        "protocol",
+        "no common TLS version or cipher, or the peer does not speak TLS",
+        "the server must offer TLS 1.2 or later on this port",
+    )
+    TLS_ALERT = (
+        "tls_alert",
+        24,
+        "protocol",
+        "the server refused the TLS handshake",
+        "check client_cert and the server's log",
+    )
+    TLS_TIMEOUT = (
+        "tls_timeout",
+        25,
+        "overload",
+        "the TLS handshake did not finish",
+        "check the server's load; open_timeout bounds an attempt",
+    )
+    HTTP_401 = (
+        "http_401",
+        26,
+        "auth",
+        "the server wants other credentials",
+        "check the credentials in headers or those supplied",
+    )
+    HTTP_403 = (
+        "http_403",
+        27,
+        "auth",
+        "the server forbids this client",
+        "check the account's rights and the option origin",
+    )
+    HTTP_4XX = (
+        "http_4xx",
+        28,
+        "protocol",
+        "the server refused the request",
+        "check the path and query of url",
+    )
+    HTTP_429 = "http_429", 29, "overload", "too many requests", "nothing: paced"
+    HTTP_5XX = (
+        "http_5xx",
+        30,
+        "overload",
+        "the server or its proxy is failing",
+        "check the server; Retry-After is obeyed",
+    )
+    HTTP_REDIRECT = (
+        "http_redirect",
+        31,
+        "protocol",
+        "the server sent us elsewhere; redirects are not followed",
+        "put the address it names into url",
+    )
+    UPGRADE_INVALID = (
+        "upgrade_invalid",
+        32,
+        "protocol",
+        "the answer is no valid WebSocket upgrade (RFC 6455 section 4.1)",
+        "check that url leads to a WebSocket server",
+    )
+    UPGRADE_TIMEOUT = (
+        "upgrade_timeout",
+        33,
+        "overload",
+        "connected, but the upgrade was never answered",
+        "check the server's load; open_timeout bounds an attempt",
+    )
+    UPGRADE_EOF = (
+        "upgrade_eof",
+        34,
+        "overload",
+        "the connection ended before the upgrade was answered",
+        "check the server's log",
+    )
+    AUTH_FAILED = "auth_failed", 35, "auth", "the login was refused", "check the credentials"
+    TOKEN_FAILED = (
+        "token_failed",
+        36,
+        "auth",
+        "the host supplied no credentials in time",
+        "answer credentials_needed with stw_conn_supply within credentials_timeout",
+    )
+    READY_TIMEOUT = (
+        "ready_timeout",
+        37,
+        "auth",
+        "ready_when did not match within ready_timeout",
+        "check the opening messages and the pattern of ready_when",
+    )
+    STREAM_ERROR = (
+        "stream_error",
+        38,
+        "protocol",
+        "the XMPP stream ended with an error",
+        "see the condition in the detail",
+    )
+    CLOSE_NORMAL = "close_normal", 39, "server_planned", "closed with 1000", "nothing"
+    GOING_AWAY = "going_away", 40, "server_planned", "closed with 1001", "nothing"
+    RESTART = (
+        "restart",
+        41,
+        "server_planned",
+        "closed with 1012: the server restarts",
+        "nothing; a close reason r=<ms>;w=<ms> is obeyed",
+    )
+    TRY_LATER = (
+        "try_later",
+        42,
+        "overload",
+        "closed with 1013: try again later",
+        "nothing; a close reason r=<ms>;w=<ms> is obeyed",
+    )
+    POLICY = (
+        "policy",
+        43,
+        "auth",
+        "closed with 1008: against the server's policy",
+        "see the close reason",
+    )
+    TOO_BIG = (
+        "too_big",
+        44,
+        "protocol",
+        "closed with 1009: a message was too big",
+        "send smaller messages",
+    )
+    BAD_PAYLOAD = (
+        "bad_payload",
+        45,
+        "protocol",
+        "closed with 1003 or 1007: the server did not accept a message",
+        "check what is sent",
+    )
+    PEER_PROTOCOL = (
+        "peer_protocol",
+        46,
+        "protocol",
+        "closed with 1002 or 1010: the server says that we broke the protocol",
+        "check proxies between; report it with a recording",
+    )
+    SERVER_ERROR = (
+        "server_error",
+        47,
+        "overload",
+        "closed with 1011 or 1014",
+        "check the server's log",
+    )
+    CLOSE_OTHER = (
+        "close_other",
+        48,
+        "overload",
+        "closed with another code",
+        "map the code with the option causes",
+    )
+    REPLACED = (
+        "replaced",
+        49,
+        "protocol",
+        "closed with 4409: another client uses the same identity",
+        "give each client its own login",
+    )
+    ABNORMAL_FIN = (
+        "abnormal_fin",
+        50,
+        "path",
+        "the connection ended without a close frame",
+        "check for crashes of the server and proxies that cut links",
+    )
+    ABNORMAL_RST = (
+        "abnormal_rst",
+        51,
+        "path",
+        "the connection was reset",
+        "check for crashes of the server and proxies that cut links",
+    )
+    FRAME_ERROR = (
+        "frame_error",
+        52,
+        "protocol",
+        "the server broke the WebSocket protocol",
+        "see the detail for the rule; report it to the server's authors",
+    )
+    INBOUND_TOO_BIG = (
+        "inbound_too_big",
+        53,
+        "protocol",
+        "the server sent a message over max_message",
+        "raise max_message",
+    )
+    SESSION_ERROR = (
+        "session_error",
+        54,
+        "protocol",
+        "the session protocol was broken",
+        "see the detail",
+    )
+    RESUME_REFUSED = (
+        "resume_refused",
+        55,
+        "protocol",
+        "the server has forgotten the session",
+        "nothing; unproven messages are replayed",
+    )
+    STORE_FAILED = (
+        "store_failed",
+        56,
+        "local",
+        "the outbox file cannot be written",
+        "see the detail; check the disk",
+    )
+    CONFIG = "config", 57, "local", "a local setting cannot work", "see the detail"
+    OVERLOAD_LOCAL = (
+        "overload_local",
+        58,
+        "local",
+        "this process is out of descriptors or memory",
+        "raise the limit the detail names",
+    )
+    LOCAL_STOP = "local_stop", 59, "host", "the engine was stopped", "nothing"
+    SUPERSEDED = "superseded", 60, "host", "another link of this conn was used", "nothing"
+
+
+class Options(TypedDict, total=False):
+    """Options of a conn: the keyword arguments of connect()."""
+
+    # What logs and telemetry call the conn. (up to 64 bytes of UTF-8 without control characters)
+    name: str | PathLike[str]
+    # Headers of the HTTP upgrade by name. A name given again replaces its value. (up to 64; names
+    # are tokens, values printable ASCII; none that the handshake writes)
+    headers: Mapping[str, str] | Mapping[int, str]
+    # Subprotocols offered to the server, the preferred one first. (tokens, up to 64 of them)
+    subprotocols: str | Sequence[str]
+    # The header Origin, for servers that check it. (printable ASCII, up to 8 KiB)
+    origin: str | PathLike[str]
+    # The header User-Agent; none if empty. (printable ASCII, up to 8 KiB)
+    user_agent: str | PathLike[str]
+    # PEM file of the authorities that are trusted, in place of the system's. (a path of up to 4095
+    # bytes)
+    ca_file: str | PathLike[str]
+    # PEM file of the certificate shown to the server; needs client_key. (a path of up to 4095
+    # bytes)
+    client_cert: str | PathLike[str]
+    # PEM file of the key of client_cert. (a path of up to 4095 bytes)
+    client_key: str | PathLike[str]
+    # The name asked for by SNI and looked for in the certificate, in place of the url's host. (a
+    # host name without port)
+    server_name: str | PathLike[str]
+    # Takes any certificate. For tests: anybody on the path can read and change everything. (default
+    # false; true | false)
+    insecure: bool
+    # HTTP proxy to go through with CONNECT. The environment's proxies are not used. (HOST:PORT or
+    # USER:PASSWORD@HOST:PORT)
+    proxy: str | PathLike[str]
+    # How long an attempt waits for them before it fails with token_failed. (default 5s; 100ms ..
+    # 10min; s)
+    credentials_timeout: Duration
+    # How long one attempt may take from the first packet to the upgrade. (default 5s; 100ms ..
+    # 10min; s)
+    open_timeout: Duration
+    # How long closing waits for the proofs of what was sent and for the close handshake; 0 cuts at
+    # once. (default 5s; 0 .. 10min; s)
+    close_timeout: Duration
+    # What shows that the server has accepted the opening messages: a call of the host, or the first
+    # inbound message that matches (prefix: alone matches any). Online and replay wait for it.
+    # Empty: nothing to wait for. (host | equals:TEXT | prefix:TEXT | contains:TEXT)
+    ready_when: str | PathLike[str]
+    # How long a link waits for ready_when before it fails with ready_timeout. (default 5s; 100ms ..
+    # 10min; s)
+    ready_timeout: Duration
+    # ping: WebSocket PINGs find dead links and prove what was received. off: only the transport can
+    # tell that a link is dead, and messages settle at written. (default ping; ping | off)
+    heartbeat: str
+    # A link on which nothing was heard for so long is asked. Traffic needs no heartbeat. (default
+    # 15s; 100ms .. 1h; s)
+    heartbeat_interval: Duration
+    # A question without an answer for so long makes a link suspect, for three times as long dead.
+    # auto (or 0): learnt from round trips, 1.2 s to 10 s. (default auto; auto | 0 | 100ms .. 10min;
+    # s)
+    heartbeat_timeout: Duration
+    # No message for so long although the link answers: the event stale, then stale_action. 0:
+    # silence is fine. (default 0; 0 | 100ms .. 24h; s)
+    max_silence: Duration
+    # What follows the event stale: nothing, the opening messages again, or a new link. (default
+    # event; event | opening | relink)
+    stale_action: str
+    # The first window in which an attempt falls at random; each later one is twice as long. 4s
+    # suits fleets of thousands. (default 1s; 1ms .. 10min; s)
+    retry_window: Duration
+    # The longest window; at least retry_window. A longer wait that the server asks for is obeyed.
+    # (default 60s; 1ms .. 1h; s)
+    retry_cap: Duration
+    # auto: a suspect link is backed by a second one that takes over only if the first is dead. off:
+    # for servers that allow one connection. (default auto; auto | off)
+    hedge: str
+    # What a close code of this server means for retrying; host: it ends the conn. (close codes 1000
+    # .. 4999 (not 1006, 1015) -> host | local | path | server_planned | overload | auth | protocol)
+    causes: Mapping[str, str] | Mapping[int, str]
+    # How often a message may reach the peer, unless its send says otherwise. exactly_once needs a
+    # session profile. (default at_least_once; at_least_once | at_most_once | exactly_once)
+    guarantee: str
+    # Messages that may wait for their proof. (default 10000; 1 .. 10000000)
+    outbox_messages: int
+    # Bytes of messages that may wait for their proof. No message can be larger. (default 64MiB;
+    # 1KiB .. 16GiB; By)
+    outbox_bytes: Size
+    # What a send into a full outbox does: it is refused with full, or an unsent message goes
+    # (coalesce: one with the same key first). Each one dropped is an event. (default reject; reject
+    # | drop_oldest | drop_newest | coalesce)
+    outbox_overflow: str
+    # The largest message in either direction. A larger one that is sent is refused; one that
+    # arrives ends the link with inbound_too_big. (default 16MiB; 1 .. 1GiB; By)
+    max_message: Size
+    # Bytes of inbound messages kept while the host does not drain; then inbound_overflow. One
+    # message may exceed it, up to max_message. (default 4MiB; 64KiB .. 1GiB; By)
+    inbound_buffer: Size
+    # What happens at inbound_buffer: reading from the socket stops, or the oldest messages go, or
+    # all but the latest of each inbound_key. Each one dropped counts in a gap event. (default
+    # pause; pause | drop_oldest | latest_by_key)
+    inbound_overflow: str
+    # Which bytes of an inbound message are its key: the first N, or all before the first C. Used by
+    # latest_by_key. (prefix:N (N = 1 .. 255) | until:C (C = one byte))
+    inbound_key: str | PathLike[str]
