@@ -106,6 +106,8 @@ struct stwi_conn {
   stwi_time hedged_at;     /* when a candidate was last dialled beside a live link */
   stwi_time message_at;    /* last inbound message, for max_silence */
   bool is_stale;
+  stwi_time refresh_at;    /* when to ask for fresh credentials ahead of their end; 0: never */
+  bool is_refreshing;      /* asked so: their supply moves the conn to a new link */
   uint64_t probe_id;       /* SUSPECT: the barrier whose PONG clears it */
   bool has_told_mute;
 
@@ -147,6 +149,8 @@ void stwi_conn_account(struct stwi_conn *conn); /* time in states up to now */
 
 /* conn_link.c */
 void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge);
+bool stwi_conn_can_hedge(const struct stwi_conn *conn); /* leaving the budget aside */
+void stwi_conn_ask_credentials(struct stwi_conn *conn, stw_cause why);
 void stwi_conn_cut(struct stwi_conn *conn, struct stwi_link **place, bool abort);
 void stwi_conn_drop_attempts(struct stwi_conn *conn);
 uint32_t stwi_conn_attempt_count(const struct stwi_conn *conn);
@@ -196,6 +200,8 @@ stwi_time stwi_barrier_due(const struct stwi_conn *conn);
 struct stwi_conn *stwi_conn_new(struct stwi_core *core, const struct stwi_input *input);
 void stwi_conn_free(struct stwi_conn *conn);
 void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input);
+/* Stops or goes on reading the active link. */
+void stwi_conn_pause(struct stwi_conn *conn, bool on);
 void stwi_conn_machine_input(struct stwi_conn *conn, const struct stwi_input *input);
 
 #endif

@@ -119,32 +119,50 @@ static void on_opening(struct stwi_conn *conn, const struct stwi_input *input) {
   if (item != NULL) item->is_due = conn->active != NULL;
 }
 
+/* Nine tenths of their time: early enough to move to another link before they end. */
+static stwi_time refresh_time(uint64_t valid_ms, stwi_time now) {
+  if (valid_ms == 0 || valid_ms > STWI_NEVER / STWI_MS / 2) return 0;
+  return now + valid_ms * STWI_MS / 10 * 9;
+}
+
+static bool is_beside_live(const struct stwi_conn *conn) {
+  return conn->state == STW_STATE_SUSPECT || conn->state == STW_STATE_MIGRATING;
+}
+
 static void on_supply(struct stwi_conn *conn, const struct stwi_input *input) {
   const char *why = "";
-  bool was_waiting = conn->credentials.is_waiting;
   stw_status status =
       stwi_credentials_supply(&conn->credentials, input->u.supply.url, input->u.supply.token,
                               input->u.supply.headers, input->u.supply.valid_ms, conn->core->now,
                               &why);
-  if (status != STW_OK || !was_waiting) return;
-  conn->credentials.is_waiting = false;
-  stwi_conn_dial(conn, false);
+  if (status != STW_OK) return;
+  conn->refresh_at = refresh_time(input->u.supply.valid_ms, conn->core->now);
+  bool was_refreshing = conn->is_refreshing;
+  conn->is_refreshing = false;
+  if (conn->credentials.is_waiting) {
+    conn->credentials.is_waiting = false;
+    stwi_conn_dial(conn, is_beside_live(conn));
+  } else if (was_refreshing && stwi_conn_can_hedge(conn)) {
+    stwi_conn_apply(conn, STWI_LINK_AUTH_EXPIRING, STW_CAUSE_AUTH_EXPIRING);
+  }
 }
 
-static void set_paused(struct stwi_conn *conn, bool on) {
+void stwi_conn_pause(struct stwi_conn *conn, bool on) {
   if (conn->active == NULL || conn->active->is_paused == on) return;
   conn->active->is_paused = on;
   struct stwi_effect *effect = stwi_conn_effect(conn, STWI_FX_PAUSE, conn->active->gen);
   if (effect != NULL) effect->u.pause.on = on;
   stwi_pulse_pause(&conn->pulse, on, conn->core->now);
-  if (on) conn->metrics[STW_METRIC_PAUSES]++;
   if (!on) conn->message_at = conn->core->now;
-  stwi_conn_event(conn, on ? STW_EVENT_PAUSED : STW_EVENT_RESUMED, conn->active->gen);
 }
 
 static void on_inbound(struct stwi_conn *conn, bool is_full) {
+  if (conn->is_inbound_full == is_full) return;
   conn->is_inbound_full = is_full;
-  set_paused(conn, is_full);
+  stwi_conn_pause(conn, is_full);
+  if (is_full) conn->metrics[STW_METRIC_PAUSES]++;
+  stwi_conn_event(conn, is_full ? STW_EVENT_PAUSED : STW_EVENT_RESUMED,
+                  conn->active == NULL ? 0 : conn->active->gen);
 }
 
 void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input) {

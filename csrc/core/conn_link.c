@@ -88,6 +88,14 @@ static struct stwi_link **free_place(struct stwi_conn *conn) {
   return NULL;
 }
 
+void stwi_conn_ask_credentials(struct stwi_conn *conn, stw_cause why) {
+  stw_event *event = stwi_conn_event(conn, STW_EVENT_CREDENTIALS_NEEDED, 0);
+  if (event == NULL) return;
+  event->u.credentials.attempt = conn->pace.attempts + 1;
+  event->u.credentials.why = why;
+  event->u.credentials.deadline_ns = conn->config->credentials_timeout_ns;
+}
+
 /* Credentials first: phase token.  True: go on. */
 static bool has_credentials(struct stwi_conn *conn) {
   struct stwi_credentials *credentials = &conn->credentials;
@@ -95,19 +103,16 @@ static bool has_credentials(struct stwi_conn *conn) {
   if (credentials->is_waiting) return false;
   credentials->is_waiting = true;
   credentials->deadline = conn->core->now + conn->config->credentials_timeout_ns;
-  stw_event *event = stwi_conn_event(conn, STW_EVENT_CREDENTIALS_NEEDED, 0);
-  if (event != NULL) {
-    event->u.credentials.attempt = conn->pace.attempts + 1;
-    event->u.credentials.why = conn->cause;
-    event->u.credentials.deadline_ns = conn->config->credentials_timeout_ns;
-  }
+  stwi_conn_ask_credentials(conn, conn->cause);
   return false;
 }
 
+bool stwi_conn_can_hedge(const struct stwi_conn *conn) {
+  return conn->config->has_hedge && !conn->endpoints[conn->endpoint_at]->is_single;
+}
+
 static bool may_hedge(struct stwi_conn *conn) {
-  const struct stwi_endpoint *endpoint = conn->endpoints[conn->endpoint_at];
-  if (!conn->config->has_hedge || endpoint->is_single) return false;
-  return stwi_hedge_take(&conn->hedges, conn->core->now);
+  return stwi_conn_can_hedge(conn) && stwi_hedge_take(&conn->hedges, conn->core->now);
 }
 
 void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge) {
@@ -173,6 +178,7 @@ void stwi_conn_commit(struct stwi_conn *conn) {
   uint32_t jitter = 900 + (uint32_t)stwi_random_below(&conn->random, 201);
   stwi_pulse_restart(&conn->pulse, jitter, conn->core->now);
   conn->probe_id = 0;
+  if (conn->is_inbound_full) stwi_conn_pause(conn, true);
   stwi_conn_dirty(conn);
 }
 

@@ -142,6 +142,19 @@ static stwi_time stale_at(const struct stwi_conn *conn) {
   return conn->message_at + conn->config->max_silence_ns;
 }
 
+/* Make before break where a second link is allowed beside the first. */
+static void relink(struct stwi_conn *conn) {
+  static const struct stwi_link_end end = {
+      .cause = STW_CAUSE_STALE,
+      .detail = "no message for max_silence: a new link",
+  };
+  if (stwi_conn_can_hedge(conn)) {
+    stwi_conn_apply(conn, STWI_LINK_GOAWAY, STW_CAUSE_STALE);
+  } else {
+    stwi_conn_link_over(conn, conn->active, &end);
+  }
+}
+
 static void stale_timer(struct stwi_conn *conn) {
   if (stale_at(conn) > conn->core->now) return;
   conn->is_stale = true;
@@ -152,8 +165,16 @@ static void stale_timer(struct stwi_conn *conn) {
       i->is_due = true;
     }
   } else if (conn->config->stale_action == STWI_STALE_RELINK) {
-    stwi_conn_apply(conn, STWI_LINK_GOAWAY, STW_CAUSE_HEARTBEAT_TIMEOUT);
+    relink(conn);
   }
+}
+
+/* Ahead of their end, while the present ones still serve. */
+static void refresh_timer(struct stwi_conn *conn) {
+  if (!is_due(conn, conn->refresh_at) || !is_live(conn)) return;
+  conn->refresh_at = 0;
+  conn->is_refreshing = true;
+  stwi_conn_ask_credentials(conn, STW_CAUSE_AUTH_EXPIRING);
 }
 
 static bool is_delivered(const struct stwi_conn *conn) {
@@ -198,6 +219,7 @@ void stwi_conn_timers(struct stwi_conn *conn) {
     stwi_conn_apply(conn, STWI_LINK_PULSE_OK, STW_CAUSE_RECOVERED);
   }
   stale_timer(conn);
+  refresh_timer(conn);
   closing_timer(conn);
 }
 
@@ -249,5 +271,6 @@ stwi_time stwi_conn_deadline(const struct stwi_conn *conn) {
   first = earlier(first, active_deadline(conn));
   first = earlier(first, unasked_end(conn));
   first = earlier(first, stale_at(conn));
+  if (is_live(conn)) first = earlier(first, or_never(conn->refresh_at));
   return earlier(first, closing_deadline(conn));
 }

@@ -153,6 +153,8 @@ typedef enum stw_class {
   X(HEARTBEAT_TIMEOUT, "heartbeat_timeout", PATH, NOW, NEVER,                                      \
     "the peer stopped answering: a zombie link",                                                   \
     "check NAT, proxy and load balancer idle timeouts on the path")                                \
+  X(STALE, "stale", PATH, NOW, NEVER, "no message for max_silence although the link answers",       \
+    "check the subscriptions; max_silence and stale_action set what happens")                      \
   X(IDLE_CUT_SUSPECTED, "idle_cut_suspected", PATH, NOW, NEVER,                                    \
     "the link died after an idle time that has killed links before",                               \
     "set heartbeat_interval below that time")                                                      \
@@ -211,6 +213,8 @@ typedef enum stw_class {
     "the connection ended before the upgrade was answered", "check the server's log")              \
   X(AUTH_FAILED, "auth_failed", AUTH, WINDOW, FRESH, "the login was refused",                      \
     "check the credentials")                                                                       \
+  X(AUTH_EXPIRING, "auth_expiring", HOST, NOW, NEVER,                                              \
+    "the credentials end soon: moving to a link with fresh ones", "nothing")                       \
   X(TOKEN_FAILED, "token_failed", AUTH, WINDOW, NEVER,                                             \
     "the host supplied no credentials in time",                                                    \
     "answer credentials_needed with stw_conn_supply within credentials_timeout")                   \
