@@ -99,8 +99,9 @@ end
 
 local function report(meter, count)
   local seconds, cpu = steadwire.now() - meter.start, os.clock() - meter.cpu
-  local line = ('{"case": "%s", "size": %d, "window": %d, "msgs": %d, "seconds": %.6f, "cpu_s": %.6f')
-    :format(meter.name, meter.size, meter.window, count, seconds, cpu)
+  local line = ('{"case": "%s", "size": %d, "window": %d, "msgs": %d')
+    :format(meter.name, meter.size, meter.window, count)
+  line = line .. (', "seconds": %.6f, "cpu_s": %.6f'):format(seconds, cpu)
   local samples = meter.samples
   if #samples > 0 then
     table.sort(samples)

@@ -5,8 +5,9 @@
  * except where a case below names one.  See wire_util.h for input and output.  Beside its cases
  * there are three that concern many conns, each in a process of its own:
  *
- *   idle       WINDOW conns, 1 KiB echoed on each, then silence: rss_kib is what the process has
- *              grown since before the engine was made
+ *   idle       WINDOW conns, opened one by one over 1 s, 1 KiB echoed on each, then silence:
+ *              rss_kib is by how much they have made the process grow, engine_kib by how much the
+ *              engine and a first conn had before (libraries, loop, tables)
  *   heartbeat  WINDOW conns with heartbeat_interval = 2s, opened one by one over 2 s, so that the
  *              heartbeats are spread; counts those of SECONDS
  *   reconnect  WINDOW conns, up for longer than the 2 s after which a link counts as stable, are
@@ -25,6 +26,7 @@ enum {
   BATCH_MAX = 256,
   BATCH_BYTES = 64 << 10, /* of one call when sending without end */
   PATIENCE_MS = 20000,
+  OPEN_MS = 1000,
   SETTLE_MS = 1000, /* longer than any proof or timer of a conn that has just been used */
   STABLE_MS = 2500,
   HEARTBEAT_MS = 2000,
@@ -287,18 +289,25 @@ static size_t resident_kib(void) {
   return resident * (size_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
+static void echo_once(client *self, stw_conn conn) {
+  send_batch(self, conn, 1);
+  take(self);
+}
+
 static void run_idle(client *self, const wire_case *wanted, size_t before_kib) {
   self->expected = 1024;
   self->batch[0].size = self->expected;
-  open_members(self, wanted, "/echo", NULL, 0);
-  size_t msgs = 0;
-  for (size_t i = 0; i < self->member_count; i++)
-    send_batch(self, self->members[i].conn, 1);
-  while (msgs < self->member_count)
-    msgs += take(self);
+  const stw_conn first = open_conn(self, "/echo", NULL);
+  echo_once(self, first);
   drain_for(self, SETTLE_MS);
-  printf("{\"case\": \"idle\", \"msgs\": %zu, \"rss_kib\": %zu}\n", self->member_count,
-         resident_kib() - before_kib);
+  const size_t engine_kib = resident_kib() - before_kib;
+  self->online = 0;
+  open_members(self, wanted, "/echo", NULL, OPEN_MS);
+  for (size_t i = 0; i < self->member_count; i++)
+    echo_once(self, self->members[i].conn);
+  drain_for(self, SETTLE_MS);
+  printf("{\"case\": \"idle\", \"msgs\": %zu, \"rss_kib\": %zu, \"engine_kib\": %zu}\n",
+         self->member_count, resident_kib() - before_kib - engine_kib, engine_kib);
   fflush(stdout);
 }
 

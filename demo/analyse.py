@@ -102,8 +102,9 @@ class FaultResult:
 
     @property
     def cause(self) -> str:
-        """The cause that the hosts named, or both if they differ."""
-        return " / ".join(dict.fromkeys(effect.cause for effect in self.effects))
+        """The cause that the hosts named; a wrong one if there is one."""
+        wrong = [effect.cause for effect in self.effects if not effect.is_named_rightly]
+        return (wrong or [effect.cause for effect in self.effects])[0]
 
     @property
     def is_named_rightly(self) -> bool:

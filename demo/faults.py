@@ -15,7 +15,7 @@ from peers.process import PeerProcess, start_echo
 
 from demo.analyse import Fault
 
-KILLED_S = 0.7
+KILLED_S = 0.5
 STOPPED_S = 4.0
 SILENT_S = 5.6
 BUSY_S = 1.0
@@ -138,13 +138,12 @@ SHORTEST_S = LEAD_IN_S + sum(plan.takes_s + STEADY_S for plan in PLANS)
 
 
 def schedule(seed: int, seconds: float) -> list[tuple[float, Plan]]:
-    """The faults in a drawn order, at drawn times: what is left of `seconds` is spread between
-    them."""
+    """The faults at drawn times: what `seconds` leaves over is spread between them."""
     draw = random.Random(seed)
-    plans = draw.sample(PLANS, len(PLANS))
-    gaps = sorted(draw.uniform(0.0, max(0.0, seconds - SHORTEST_S)) for _ in plans)
+    spare = max(0.0, seconds - SHORTEST_S)
+    offsets = sorted(draw.uniform(0.0, spare) for _ in PLANS)
     at, planned = LEAD_IN_S, []
-    for gap, plan in zip(gaps, plans, strict=True):
-        planned.append((at + gap, plan))
+    for offset, plan in zip(offsets, PLANS, strict=True):
+        planned.append((at + offset, plan))
         at += plan.takes_s + STEADY_S
     return planned

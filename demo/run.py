@@ -123,7 +123,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     cli = argparse.ArgumentParser(prog="python demo", description=__doc__)
     cli.formatter_class = argparse.RawDescriptionHelpFormatter
     cli.add_argument("--json", type=Path, metavar="FILE", help="write the result to this file")
-    cli.add_argument("--seed", type=int, default=None, help="draws order and times of the faults")
+    cli.add_argument("--seed", type=int, default=None, help="redraws the times of the faults")
     cli.add_argument("--seconds", type=float, default=40.0, help="how long to send")
     cli.add_argument("--python-host", nargs="+", help="another command for the first host")
     cli.add_argument("--lua-host", nargs="+", help="another command for the second host")
@@ -139,7 +139,7 @@ def run_from_command_line() -> int:
     """Runs the demo; answers the exit code."""
     options = parse()
     console = new_console()
-    console.print(f"seed {options.seed}: --seed {options.seed} repeats the order and the times")
+    console.print(f"seed {options.seed}: --seed {options.seed} repeats the times of the faults")
     try:
         with Screen(console, ["python", "lua"], options.seconds) as screen:
             report = asyncio.run(play(options, screen))

@@ -138,7 +138,9 @@ static int conn_send_many(lua_State *L) {
     return stwi_lua_refuse_as(L, STW_E_ARGUMENT, NOT_UTF8);
   size_t taken = 0;
   stw_message_id id = {0, 0};
-  stw_status status = stw_conn_send_many(self->conn, payloads, count, &options, &taken, &id);
+  stw_status status = STW_OK;
+  if (count)
+    status = stw_conn_send_many(self->conn, payloads, count, &options, &taken, &id);
   int results = status == STW_OK ? 0 : stwi_lua_refuse(L, status);
   lua_createtable(L, (int)taken, 0);
   for (size_t i = 0; i < taken; i++) {

@@ -164,7 +164,7 @@ PyDoc_STRVAR(send_many_doc,
 PyDoc_STRVAR(opening_doc, "opening($self, key, message, /)\n--\n\n"
                           "Sets the opening message `key`, or with None removes it.");
 PyDoc_STRVAR(supply_doc, "supply($self, url, token, headers, valid_ms, /)\n--\n\n"
-                         "Credentials: url and token may be None; headers are [name, value, ...].");
+                         "Credentials; None for what stays as it is. headers are [name, value, ...].");
 PyDoc_STRVAR(outbox_list_doc,
              "outbox_list($self, after, most, /)\n--\n\n"
              "Entries with a number over `after`, at most 256: [(stream, number, state, proof,\n"

@@ -227,8 +227,8 @@ PyObject *core_conn_supply(PyObject *object, PyObject *const *args, Py_ssize_t n
       core_optional_text(state, args[1], "token", &credentials.token) < 0 ||
       core_u64(args[3], "valid_ms", &credentials.valid_ms) < 0)
     return NULL;
-  const char **headers = header_texts(state, args[2]);
-  if (!headers)
+  const char **headers = args[2] == Py_None ? NULL : header_texts(state, args[2]);
+  if (!headers && args[2] != Py_None)
     return NULL;
   credentials.headers = headers;
   stw_status status = stw_conn_supply(self->conn, &credentials);

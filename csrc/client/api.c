@@ -29,7 +29,9 @@ static void free_engine(void *engine) {
 }
 
 stw_status stw_engine_new(stw_engine *handle) {
-  if (handle == NULL) return stwi_error(STW_E_ARGUMENT, "stw_engine_new needs a place for the handle");
+  if (handle == NULL) {
+    return stwi_error(STW_E_ARGUMENT, "stw_engine_new needs a place for the handle, not NULL");
+  }
   struct stwi_engine *engine;
   stw_status status = stwi_engine_start(&engine, NULL, NULL);
   if (status != STW_OK) return status;
@@ -43,10 +45,13 @@ stw_status stw_engine_free(stw_engine handle) {
   struct stwi_engine *engine;
   stw_status status = hold_engine(handle, &engine);
   if (status != STW_OK) return status;
-  stwi_handle_retire(handle.id);
-  stwi_engine_stop(engine);
+  if (stwi_handle_retire(handle.id)) {
+    stwi_engine_stop(engine);
+  } else {
+    status = stwi_error(STW_E_HANDLE, "another thread is freeing this engine");
+  }
   stwi_handle_drop(handle.id);
-  return STW_OK;
+  return status;
 }
 
 static stw_status command_input(struct stwi_engine *engine, struct stwi_port *port,
@@ -60,7 +65,10 @@ static stw_status command_input(struct stwi_engine *engine, struct stwi_port *po
 
 stw_status stw_engine_network(stw_engine handle, stw_network what) {
   struct stwi_engine *engine;
-  if (what > STW_NETWORK_CHANGED) return stwi_error(STW_E_ARGUMENT, "no such network hint: %d", what);
+  if (what > STW_NETWORK_CHANGED) {
+    return stwi_error(STW_E_ARGUMENT, "no such network hint: %d; use STW_NETWORK_UP, _DOWN or _CHANGED",
+                      (int)what);
+  }
   stw_status status = hold_engine(handle, &engine);
   if (status != STW_OK) return status;
   struct stwi_input input = {.kind = STWI_IN_NETWORK};
@@ -75,7 +83,9 @@ stw_status stw_engine_network(stw_engine handle, stw_network what) {
 static void free_mailbox(void *mailbox) { stwi_mailbox_drop(mailbox); }
 
 stw_status stw_mailbox_new(stw_mailbox *handle) {
-  if (handle == NULL) return stwi_error(STW_E_ARGUMENT, "stw_mailbox_new needs a place for the handle");
+  if (handle == NULL) {
+    return stwi_error(STW_E_ARGUMENT, "stw_mailbox_new needs a place for the handle, not NULL");
+  }
   struct stwi_mailbox *mailbox = stwi_mailbox_make();
   if (mailbox == NULL) {
     return stwi_error(STW_E_SYSTEM, "no descriptor for a mailbox; raise ulimit -n");
@@ -143,16 +153,22 @@ static int wait_ms(stwi_time deadline, bool is_bounded) {
 }
 
 static stw_status wait_fd(int fd, int64_t timeout_ms) {
-  bool is_bounded = timeout_ms >= 0;
+  bool is_bounded = timeout_ms >= 0 && (uint64_t)timeout_ms < STWI_NEVER / STWI_MS / 2;
   stwi_time deadline = stwi_clock_monotonic() + (uint64_t)(is_bounded ? timeout_ms : 0) * STWI_MS;
   for (;;) {
     struct pollfd wanted = {.fd = fd, .events = POLLIN};
     int left = wait_ms(deadline, is_bounded);
     int got = poll(&wanted, 1, left);
     if (got > 0) return STW_OK;
-    if (got < 0 && errno == EINTR) return stwi_error(STW_E_INTERRUPTED, "a signal arrived");
+    if (got < 0 && errno == EINTR) {
+      return stwi_error(STW_E_INTERRUPTED, "a signal arrived while waiting for the mailbox; handle it, "
+                                           "then call again");
+    }
     if (got < 0) return stwi_error(STW_E_SYSTEM, "poll: %s", strerror(errno));
-    if (left == 0) return stwi_error(STW_E_TIMEOUT, "no event within %lld ms", (long long)timeout_ms);
+    if (left == 0) {
+      return stwi_error(STW_E_TIMEOUT, "no event came to the mailbox within %lld ms; call again",
+                        (long long)timeout_ms);
+    }
   }
 }
 

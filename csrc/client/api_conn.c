@@ -22,9 +22,11 @@ static stw_status refused(void) {
 
 /* ---- open and free ---- */
 
+/* No call is under way any more: all that was asked of the conn is queued before its end. */
 static void free_port(void *arg) {
   struct stwi_port *port = arg;
   stwi_mailbox_leave(port->mailbox, port);
+  stwi_port_tell_forget(port);
   stwi_port_drop(port);
 }
 
@@ -39,7 +41,11 @@ static stw_status start(struct stwi_port *port, struct stwi_conn_config *config)
   command->input.u.open.stream = port->stream;
   command->input.u.open.seed = stwi_clock_random();
   command->input.u.open.handle = port->handle;
-  stwi_mailbox_join(port->mailbox, port);
+  if (!stwi_mailbox_join(port->mailbox, port)) {
+    stwi_command_free(command);
+    stwi_conn_config_free(config);
+    return stwi_error(STW_E_HANDLE, "the mailbox was freed meanwhile; make a new one");
+  }
   if (stwi_engine_command(port->engine, command)) return STW_OK;
   stwi_conn_config_free(config);
   return refused();
@@ -51,14 +57,13 @@ static stw_status open_port(struct stwi_engine *engine, struct stwi_mailbox *mai
   stw_status status = stwi_config_build(config, &built);
   if (status != STW_OK) return status;
   struct stwi_port *port = stwi_port_new(engine, mailbox, built, stwi_clock_random());
-  uint64_t id = 0;
-  if (port != NULL && stwi_engine_slot(engine, &port->slot)) {
-    id = stwi_handle_new(STWI_HANDLE_CONN, port, free_port);
-  }
+  bool has_slot = port != NULL && stwi_engine_slot(engine, &port->slot);
+  uint64_t id = has_slot ? stwi_handle_new(STWI_HANDLE_CONN, port, free_port) : 0;
   if (id == 0) {
+    if (has_slot) stwi_port_tell_forget(port);
     if (port != NULL) stwi_port_drop(port);
     stwi_conn_config_free(built);
-    return stwi_error(STW_E_MEMORY, "no memory for another conn");
+    return stwi_error(STW_E_MEMORY, "no memory for another conn; free some, then open it again");
   }
   port->handle.id = id;
   port->view.state = STW_STATE_CONNECTING;
@@ -99,11 +104,11 @@ stw_status stw_conn_free(stw_conn conn) {
     port->is_refusing = true;
     pthread_mutex_unlock(&port->lock);
     stwi_mailbox_leave(port->mailbox, port);
-    struct stwi_command *command = stwi_command_new(STWI_COMMAND_FORGET, port, 0);
-    if (command != NULL) stwi_engine_command(port->engine, command);
+  } else {
+    status = stwi_error(STW_E_HANDLE, "another thread is freeing this conn");
   }
   stwi_handle_drop(conn.id);
-  return STW_OK;
+  return status;
 }
 
 /* ---- commands ---- */
@@ -112,17 +117,28 @@ static stw_status give(struct stwi_port *port, struct stwi_command *command) {
   return stwi_engine_command(port->engine, command) ? STW_OK : refused();
 }
 
-static stw_status simple(stw_conn conn, enum stwi_input_kind kind, stwi_time deadline) {
+/* Under the port's lock: may it be asked now?  Notes what was asked. */
+typedef stw_status (*note)(struct stwi_port *port);
+
+/* The command comes first: a refusal for want of memory must change nothing. */
+static stw_status ask(stw_conn conn, enum stwi_input_kind kind, stwi_time deadline, note note_it) {
   struct stwi_port *port;
   stw_status status = hold_conn(conn, &port);
   if (status != STW_OK) return status;
   struct stwi_command *command = stwi_command_new(STWI_COMMAND_INPUT, port, 0);
   if (command == NULL) {
-    status = no_memory();
-  } else {
-    command->input.kind = kind;
-    if (kind == STWI_IN_CLOSE) command->input.u.close.deadline = deadline;
+    stwi_handle_drop(conn.id);
+    return no_memory();
+  }
+  command->input.kind = kind;
+  if (kind == STWI_IN_CLOSE) command->input.u.close.deadline = deadline;
+  pthread_mutex_lock(&port->lock);
+  status = note_it(port);
+  pthread_mutex_unlock(&port->lock);
+  if (status == STW_OK) {
     status = give(port, command);
+  } else {
+    stwi_command_free(command);
   }
   stwi_handle_drop(conn.id);
   return status;
@@ -132,47 +148,48 @@ static bool is_final(const struct stwi_port *port) {
   return port->view.state == STW_STATE_CLOSED || port->view.state == STW_STATE_FAILED;
 }
 
-static stw_status begin_refusing(stw_conn conn) {
-  struct stwi_port *port;
-  stw_status status = hold_conn(conn, &port);
-  if (status != STW_OK) return status;
-  pthread_mutex_lock(&port->lock);
-  bool is_over = is_final(port);
-  port->is_refusing = true;
-  pthread_mutex_unlock(&port->lock);
-  stwi_handle_drop(conn.id);
-  return is_over ? stwi_error(STW_E_CLOSED, "the conn is closed already") : STW_OK;
+static stw_status note_close(struct stwi_port *port) {
+  if (is_final(port)) {
+    return stwi_error(STW_E_CLOSED, "the conn is closed or failed already; free it or reopen it");
+  }
+  port->is_close_asked = port->is_refusing = true;
+  return STW_OK;
 }
 
 stw_status stw_conn_close(stw_conn conn, uint64_t timeout_ms) {
-  stw_status status = begin_refusing(conn);
-  if (status != STW_OK) return status;
   uint64_t most = STWI_NEVER / STWI_MS / 2;
   uint64_t wait = timeout_ms < most ? timeout_ms : most;
-  return simple(conn, STWI_IN_CLOSE, stwi_clock_monotonic() + wait * STWI_MS);
+  return ask(conn, STWI_IN_CLOSE, stwi_clock_monotonic() + wait * STWI_MS, note_close);
 }
 
-stw_status stw_conn_reopen(stw_conn conn) {
-  struct stwi_port *port;
-  stw_status status = hold_conn(conn, &port);
-  if (status != STW_OK) return status;
-  pthread_mutex_lock(&port->lock);
-  bool is_over = is_final(port);
-  if (is_over) {
-    port->view.state = STW_STATE_CONNECTING;
-    port->view.is_closing = false;
-    port->is_refusing = false;
+static stw_status note_reopen(struct stwi_port *port) {
+  if (port->is_stillborn) {
+    return stwi_error(STW_E_STATE, "there was no memory for this conn; free it and open a new one");
   }
-  pthread_mutex_unlock(&port->lock);
-  stwi_handle_drop(conn.id);
-  if (!is_over) {
+  if (!is_final(port)) {
     return stwi_error(STW_E_STATE, "the conn is open; only a closed or failed one can be reopened");
   }
-  return simple(conn, STWI_IN_REOPEN, 0);
+  port->view.state = STW_STATE_CONNECTING;
+  port->view.is_closing = false;
+  port->is_reopening = true;
+  port->is_close_asked = port->is_refusing = false;
+  return STW_OK;
 }
 
-stw_status stw_conn_kick(stw_conn conn) { return simple(conn, STWI_IN_KICK, 0); }
-stw_status stw_conn_ready(stw_conn conn) { return simple(conn, STWI_IN_HOST_READY, 0); }
+stw_status stw_conn_reopen(stw_conn conn) { return ask(conn, STWI_IN_REOPEN, 0, note_reopen); }
+
+static stw_status note_kick(struct stwi_port *port) {
+  (void)port;
+  return STW_OK;
+}
+
+static stw_status note_ready(struct stwi_port *port) {
+  if (!port->is_refusing) return STW_OK;
+  return stwi_error(STW_E_CLOSED, "the conn is closing, closed or failed; open a new one");
+}
+
+stw_status stw_conn_kick(stw_conn conn) { return ask(conn, STWI_IN_KICK, 0, note_kick); }
+stw_status stw_conn_ready(stw_conn conn) { return ask(conn, STWI_IN_HOST_READY, 0, note_ready); }
 
 stw_status stw_conn_send_many(stw_conn conn, const stw_payload *payloads, size_t count,
                               const stw_send_options *options, size_t *taken,
@@ -214,7 +231,10 @@ static stw_status set_opening(struct stwi_port *port, const char *key, const voi
                               size_t size, bool is_text) {
   size_t key_bytes = strlen(key) + 1;
   if (data != NULL && size > port->message_max) {
-    return stwi_error(STW_E_TOO_BIG, "an opening message of %zu bytes is over max_message", size);
+    return stwi_error(STW_E_TOO_BIG, "an opening message of %zu bytes is over %s (%llu); split it or "
+                                     "raise %s",
+                      size, port->message_limit, (unsigned long long)port->message_max,
+                      port->message_limit);
   }
   struct stwi_command *command = stwi_command_new(STWI_COMMAND_INPUT, port, key_bytes + size);
   if (command == NULL) return no_memory();

@@ -9,14 +9,12 @@
 /* Asks the engine thread; *query is held by the caller where the answer is OK. */
 static stw_status ask(struct stwi_port *port, struct stwi_query *query) {
   struct stwi_command *command = stwi_command_new(STWI_COMMAND_QUERY, port, 0);
-  if (command == NULL) return stwi_error(STW_E_MEMORY, "no memory for a query");
+  if (command == NULL) return STW_E_MEMORY;
   command->query = query;
   atomic_fetch_add(&query->refs, 1);
   command->input.kind = STWI_IN_CANCEL;
   command->input.u.cancel.number = query->number;
-  if (!stwi_engine_command(port->engine, command)) {
-    return stwi_error(STW_E_CLOSED, "the engine was stopped: its outboxes are gone");
-  }
+  if (!stwi_engine_command(port->engine, command)) return STW_E_CLOSED;
   return stwi_query_wait(query);
 }
 
@@ -30,7 +28,10 @@ static stw_status explain(stw_status status, stw_message_id id) {
       return stwi_error(status, "message %llu was written already and cannot be unsent", number);
     case STW_E_TIMEOUT:
       return stwi_error(status, "the engine thread did not answer within 1 s; call again");
-    case STW_E_CLOSED: return stwi_error(status, "the conn is gone from its engine");
+    case STW_E_CLOSED:
+      return stwi_error(status, "the engine of this conn was stopped, or had no memory for it: its "
+                                "outbox is gone");
+    case STW_E_MEMORY: return stwi_error(status, "no memory for a look into the outbox");
     default: return status;
   }
 }

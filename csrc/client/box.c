@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/spare.h"
+
 #define CHUNK_MIN 512u
 #define CHUNK_MAX 65536u
 #define EVENTS_MAX 256u /* waiting; from then on states, retries and proofs coalesce */
 #define KEYS 4096u
+#define RESERVE_RECORDS 8u /* one each of the kinds that may use the reserve, two proofs */
 
 struct record {
   struct stwi_box_chunk *home;
@@ -20,6 +23,7 @@ struct stwi_box_chunk {
   struct stwi_box_chunk *next;
   uint32_t used, size;
   uint32_t live; /* records neither drained nor skipped */
+  bool is_reserve;
   _Alignas(16) uint8_t bytes[];
 };
 
@@ -41,19 +45,42 @@ static uint32_t footprint(stw_event_kind kind, size_t data_size) {
   return (uint32_t)((size + 15) & ~(size_t)15);
 }
 
-void stwi_box_init(struct stwi_box *box, const struct stwi_conn_config *config) {
+static struct stwi_box_chunk *new_chunk(uint32_t need) {
+  size_t size = sizeof(struct stwi_box_chunk) + need;
+  struct stwi_box_chunk *chunk = stwi_spare_take(&size);
+  if (chunk == NULL) return NULL;
+  chunk->next = NULL;
+  chunk->used = chunk->live = 0;
+  chunk->size = (uint32_t)(size - sizeof *chunk);
+  chunk->is_reserve = false;
+  return chunk;
+}
+
+static struct stwi_box_chunk *new_reserve(void) {
+  struct stwi_box_chunk *reserve = new_chunk(RESERVE_RECORDS * footprint(STW_EVENT_STATE, 0));
+  if (reserve != NULL) reserve->is_reserve = true;
+  return reserve;
+}
+
+static void free_chunk(struct stwi_box_chunk *chunk) {
+  stwi_spare_give(chunk, sizeof *chunk + chunk->size);
+}
+
+bool stwi_box_init(struct stwi_box *box, const struct stwi_conn_config *config) {
   memset(box, 0, sizeof *box);
   box->chunk_bytes = CHUNK_MIN;
   box->bytes_max = config->inbound_buffer;
   box->policy = config->inbound_overflow;
   box->key_kind = config->inbound_key_kind;
   box->key_arg = config->inbound_key_arg;
+  box->reserve = new_reserve();
+  return box->reserve != NULL;
 }
 
 void stwi_box_release(struct stwi_box_chunk *lent) {
   while (lent != NULL) {
     struct stwi_box_chunk *next = lent->next;
-    free(lent);
+    free_chunk(lent);
     lent = next;
   }
 }
@@ -61,34 +88,31 @@ void stwi_box_release(struct stwi_box_chunk *lent) {
 void stwi_box_fini(struct stwi_box *box) {
   stwi_box_release(box->first);
   stwi_box_release(box->limbo);
+  stwi_box_release(box->reserve);
   free(box->keys);
   memset(box, 0, sizeof *box);
 }
 
-static struct stwi_box_chunk *add_chunk(struct stwi_box *box, uint32_t need) {
-  uint32_t size = need > box->chunk_bytes ? need : box->chunk_bytes;
-  struct stwi_box_chunk *chunk = malloc(sizeof *chunk + size);
-  if (chunk == NULL) return NULL;
-  chunk->next = NULL;
-  chunk->used = chunk->live = 0;
-  chunk->size = size;
+static void append_chunk(struct stwi_box *box, struct stwi_box_chunk *chunk) {
   if (box->last != NULL) {
     box->last->next = chunk;
-    if (box->chunk_bytes < CHUNK_MAX) box->chunk_bytes *= 2;
   } else {
     box->first = chunk;
     box->offset = 0;
   }
   box->last = chunk;
-  box->held_bytes += size;
+  box->held_bytes += chunk->size;
+}
+
+static struct stwi_box_chunk *add_chunk(struct stwi_box *box, uint32_t need) {
+  struct stwi_box_chunk *chunk = new_chunk(need > box->chunk_bytes ? need : box->chunk_bytes);
+  if (chunk == NULL) return NULL;
+  if (box->last != NULL && box->chunk_bytes < CHUNK_MAX) box->chunk_bytes *= 2;
+  append_chunk(box, chunk);
   return chunk;
 }
 
-static struct record *add(struct stwi_box *box, const stw_event *event, size_t data_size) {
-  uint32_t size = footprint(event->kind, data_size);
-  struct stwi_box_chunk *chunk = box->last;
-  if (chunk == NULL || chunk->size - chunk->used < size) chunk = add_chunk(box, size);
-  if (chunk == NULL) return NULL;
+static struct record *add_to(struct stwi_box_chunk *chunk, const stw_event *event, uint32_t size) {
   struct record *record = (struct record *)(void *)(chunk->bytes + chunk->used);
   chunk->used += size;
   chunk->live++;
@@ -97,6 +121,14 @@ static struct record *add(struct stwi_box *box, const stw_event *event, size_t d
   record->is_skipped = false;
   memcpy(&record->event, event, event_size(event->kind));
   return record;
+}
+
+static struct record *add(struct stwi_box *box, const stw_event *event, size_t data_size) {
+  uint32_t size = footprint(event->kind, data_size);
+  struct stwi_box_chunk *chunk = box->last;
+  bool has_place = chunk != NULL && !chunk->is_reserve && chunk->size - chunk->used >= size;
+  if (!has_place) chunk = add_chunk(box, size);
+  return chunk == NULL ? NULL : add_to(chunk, event, size);
 }
 
 static uint8_t *data_of(struct record *record) {
@@ -133,7 +165,7 @@ static void free_dead(struct stwi_box *box) {
     struct stwi_box_chunk *dead = *place;
     *place = dead->next;
     box->held_bytes -= dead->size;
-    free(dead);
+    free_chunk(dead);
   }
 }
 
@@ -194,6 +226,48 @@ static void remember_key(struct stwi_box *box, struct record *record) {
   box->keys->at[key_slot(data, size)] = record;
 }
 
+static bool add_message(struct stwi_box *box, const stw_event *event) {
+  size_t size = event->u.message.size;
+  struct record *record = size > UINT32_MAX / 2 ? NULL : add(box, event, size);
+  if (record == NULL) return false;
+  uint8_t *data = data_of(record);
+  if (size > 0) memcpy(data, event->u.message.data, size);
+  record->event.u.message.data = data;
+  box->messages++;
+  box->bytes += record->size;
+  remember_key(box, record);
+  return true;
+}
+
+static const char **text_of(stw_event *event) {
+  switch (event->kind) {
+    case STW_EVENT_STATE: return &event->u.state.detail;
+    case STW_EVENT_MESSAGE_ENDED: return &event->u.ended.detail;
+    case STW_EVENT_RETRY: return &event->u.retry.detail;
+    case STW_EVENT_CLOSED: return &event->u.closed.detail;
+    default: return NULL;
+  }
+}
+
+static void count_event(struct stwi_box *box, const stw_event *event) {
+  box->events++;
+  box->ended += event->kind == STW_EVENT_MESSAGE_ENDED;
+}
+
+static bool add_event(struct stwi_box *box, const stw_event *event) {
+  stw_event copy = *event;
+  const char **text = text_of(&copy);
+  size_t size = text == NULL || *text == NULL ? 0 : strlen(*text) + 1;
+  struct record *record = add(box, &copy, size);
+  if (record == NULL) return false;
+  if (text != NULL) {
+    const char **mine = text_of(&record->event);
+    *mine = size == 0 ? "" : memcpy(data_of(record), *text, size);
+  }
+  count_event(box, event);
+  return true;
+}
+
 static bool copy_live(struct stwi_box *from, struct stwi_box *to) {
   for (struct stwi_box_chunk *chunk = from->first; chunk != NULL; chunk = chunk->next) {
     uint32_t offset = chunk == from->first ? from->offset : 0;
@@ -202,7 +276,7 @@ static bool copy_live(struct stwi_box *from, struct stwi_box *to) {
       offset += record->size;
       if (record->is_skipped) continue;
       bool is_message = record->event.kind == STW_EVENT_MESSAGE;
-      if (!(is_message ? stwi_box_message(to, &record->event) : stwi_box_event(to, &record->event))) {
+      if (!(is_message ? add_message(to, &record->event) : add_event(to, &record->event))) {
         return false;
       }
     }
@@ -216,7 +290,7 @@ static void compact(struct stwi_box *box) {
   if (box->held_bytes < 2 * box->bytes_max + CHUNK_MAX) return;
   struct stwi_box fresh = *box;
   fresh.first = fresh.last = NULL;
-  fresh.offset = fresh.events = 0;
+  fresh.offset = fresh.events = fresh.ended = 0;
   fresh.messages = fresh.bytes = fresh.held_bytes = 0;
   fresh.policy = STWI_INBOUND_PAUSE;
   fresh.keys = NULL;
@@ -244,28 +318,12 @@ static void make_room(struct stwi_box *box, const stw_event *event) {
 }
 
 bool stwi_box_message(struct stwi_box *box, const stw_event *event) {
-  size_t size = event->u.message.size;
-  if (size > UINT32_MAX / 2) return false;
   if (box->policy != STWI_INBOUND_PAUSE) make_room(box, event);
-  struct record *record = add(box, event, size);
-  if (record == NULL) return false;
-  uint8_t *data = data_of(record);
-  if (size > 0) memcpy(data, event->u.message.data, size);
-  record->event.u.message.data = data;
-  box->messages++;
-  box->bytes += record->size;
-  remember_key(box, record);
-  return true;
-}
-
-static const char **text_of(stw_event *event) {
-  switch (event->kind) {
-    case STW_EVENT_STATE: return &event->u.state.detail;
-    case STW_EVENT_MESSAGE_ENDED: return &event->u.ended.detail;
-    case STW_EVENT_RETRY: return &event->u.retry.detail;
-    case STW_EVENT_CLOSED: return &event->u.closed.detail;
-    default: return NULL;
-  }
+  if (add_message(box, event)) return true;
+  memcpy(&box->missed, event, event_size(STW_EVENT_MESSAGE));
+  box->dropped++;
+  box->dropped_ever++;
+  return false;
 }
 
 /* The last record of the box, if it may be changed: not drained, and of this kind. */
@@ -282,14 +340,19 @@ static struct record *last_of(struct stwi_box *box, stw_event_kind kind) {
   return last != NULL && !last->is_skipped && last->event.kind == kind ? last : NULL;
 }
 
-static struct record *newest_of(struct stwi_box *box, stw_event_kind kind) {
+static bool is_alike(const stw_event *a, const stw_event *b) {
+  return a->kind == b->kind &&
+         (a->kind != STW_EVENT_PROOF || a->u.proof.proof == b->u.proof.proof);
+}
+
+static struct record *newest_like(struct stwi_box *box, const stw_event *event) {
   struct record *newest = NULL;
   for (struct stwi_box_chunk *chunk = box->first; chunk != NULL; chunk = chunk->next) {
     uint32_t offset = chunk == box->first ? box->offset : 0;
     while (offset < chunk->used) {
       struct record *record = record_at(chunk, offset);
       offset += record->size;
-      if (!record->is_skipped && record->event.kind == kind) newest = record;
+      if (!record->is_skipped && is_alike(&record->event, event)) newest = record;
     }
   }
   return newest;
@@ -312,12 +375,11 @@ static void merge_state(struct record *newest, const stw_event *event) {
 
 /* The host has not drained for long: keep the latest of each kind. */
 static bool coalesce(struct stwi_box *box, const stw_event *event) {
-  struct record *newest = newest_of(box, event->kind);
+  struct record *newest = newest_like(box, event);
   if (newest == NULL) return false;
   switch (event->kind) {
     case STW_EVENT_STATE: merge_state(newest, event); return true;
     case STW_EVENT_PROOF:
-      if (newest->event.u.proof.proof != event->u.proof.proof) return false;
       newest->event.u.proof.upto = event->u.proof.upto;
       return true;
     case STW_EVENT_REPLAY:
@@ -331,21 +393,36 @@ static bool coalesce(struct stwi_box *box, const stw_event *event) {
   }
 }
 
+/* Kinds without which a host would wait for ever or miss a loss. */
+static bool may_use_reserve(stw_event_kind kind) {
+  return kind == STW_EVENT_STATE || kind == STW_EVENT_PROOF || kind == STW_EVENT_CLOSED ||
+         kind == STW_EVENT_GAP || kind == STW_EVENT_OUTBOX_ROOM ||
+         kind == STW_EVENT_CREDENTIALS_NEEDED;
+}
+
+static bool add_without_memory(struct stwi_box *box, const stw_event *event) {
+  if (coalesce(box, event)) return true;
+  if (!may_use_reserve(event->kind)) return false;
+  if (box->reserve != NULL) {
+    append_chunk(box, box->reserve);
+    box->reserve = NULL;
+  }
+  struct stwi_box_chunk *chunk = box->last;
+  uint32_t size = footprint(event->kind, 0);
+  if (chunk == NULL || !chunk->is_reserve || chunk->size - chunk->used < size) return false;
+  struct record *record = add_to(chunk, event, size);
+  const char **text = text_of(&record->event);
+  if (text != NULL) *text = "";
+  count_event(box, event);
+  return true;
+}
+
 bool stwi_box_event(struct stwi_box *box, const stw_event *event) {
   assert(event->kind != STW_EVENT_MESSAGE);
   if (event->kind == STW_EVENT_PROOF && merge_proof(box, event)) return true;
   if (box->events >= EVENTS_MAX && coalesce(box, event)) return true;
-  stw_event copy = *event;
-  const char **text = text_of(&copy);
-  size_t size = text == NULL || *text == NULL ? 0 : strlen(*text) + 1;
-  struct record *record = add(box, &copy, size);
-  if (record == NULL) return false;
-  if (text != NULL) {
-    const char **mine = text_of(&record->event);
-    *mine = size == 0 ? "" : memcpy(data_of(record), *text, size);
-  }
-  box->events++;
-  return true;
+  if (box->reserve == NULL) box->reserve = new_reserve();
+  return add_event(box, event) || add_without_memory(box, event);
 }
 
 bool stwi_box_is_empty(const struct stwi_box *box) {
@@ -361,7 +438,7 @@ bool stwi_box_has_room(const struct stwi_box *box) { return box->bytes < box->by
 /* A gap event before what follows it.  False without memory: the next drain tries again. */
 static bool lend_gap(struct stwi_box *box, const stw_event *before, const stw_event **lent_event,
                      struct stwi_box_chunk **lent) {
-  struct stwi_box_chunk *chunk = malloc(sizeof *chunk + sizeof(stw_event));
+  struct stwi_box_chunk *chunk = new_chunk(sizeof(stw_event));
   if (chunk == NULL) return false;
   stw_event *gap = (stw_event *)(void *)chunk->bytes;
   memset(gap, 0, sizeof *gap);
@@ -387,6 +464,7 @@ static void take_out(struct stwi_box *box, const struct record *record) {
     box->bytes -= record->size;
   } else {
     box->events--;
+    box->ended -= record->event.kind == STW_EVENT_MESSAGE_ENDED;
   }
 }
 
@@ -429,6 +507,8 @@ size_t stwi_box_drain(struct stwi_box *box, const stw_event **events, size_t max
     events[count++] = &record->event;
   }
   if (box->first != NULL && box->offset == box->first->used) pass_chunk(box, lent);
+  bool is_behind = box->first == NULL && box->dropped > 0 && count < max;
+  if (is_behind && lend_gap(box, &box->missed, &events[count], lent)) count++;
   if (box->first == NULL && box->keys != NULL) {
     free(box->keys);
     box->keys = NULL;
@@ -438,6 +518,6 @@ size_t stwi_box_drain(struct stwi_box *box, const stw_event **events, size_t max
 
 void stwi_box_surrender(struct stwi_box *box, struct stwi_box_chunk **lent) {
   while (box->first != NULL) pass_chunk(box, lent);
-  box->events = 0;
+  box->events = box->ended = 0;
   box->messages = box->bytes = box->dropped = 0;
 }

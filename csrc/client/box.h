@@ -20,6 +20,8 @@ struct stwi_box {
   uint32_t offset;         /* in `first`: what was drained already */
   uint32_t chunk_bytes;    /* size of the next chunk */
   uint32_t events;         /* records waiting that are no messages */
+  uint32_t ended;          /* of them, MESSAGE_ENDED */
+  struct stwi_box_chunk *reserve; /* so that a state, a proof and CLOSED need no memory */
   uint64_t messages;       /* messages waiting */
   uint64_t bytes, bytes_max; /* of messages, footprint included */
   uint64_t held_bytes;     /* of all chunks */
@@ -28,13 +30,17 @@ struct stwi_box {
   uint32_t key_arg;
   uint64_t dropped;        /* messages dropped since the last drain: a gap event before the next */
   uint64_t dropped_ever;
+  stw_event missed;        /* head of the last message that was dropped: a gap event needs a conn */
   struct stwi_box_keys *keys;
 };
 
-void stwi_box_init(struct stwi_box *box, const struct stwi_conn_config *config);
+/* False without memory. */
+bool stwi_box_init(struct stwi_box *box, const struct stwi_conn_config *config);
 void stwi_box_fini(struct stwi_box *box);
 
-/* Append; false without memory (then nothing was appended).  Copies strings and data. */
+/* Append; false without memory (then nothing was appended).  Copies strings and data.  Without
+ * memory an event still finds its place in the reserve, or in the event before it of its kind,
+ * so that CLOSED and the latest state and proof are never lost. */
 bool stwi_box_message(struct stwi_box *box, const stw_event *event);
 bool stwi_box_event(struct stwi_box *box, const stw_event *event);
 

@@ -12,6 +12,7 @@
 #define STALL_NS (1 * STWI_S)
 #define SLEEP_NS (2 * STWI_S)
 #define TEXT_BYTES 200u
+#define PENDING_KEPT 16u
 
 struct stwi_pending {
   struct stwi_pending *next;
@@ -25,7 +26,7 @@ void stwi_engine_drop(struct stwi_engine *engine) {
   if (atomic_fetch_sub(&engine->refs, 1) != 1) return;
   pthread_mutex_destroy(&engine->lock);
   free(engine->free_slots);
-  free(engine->ports);
+  free(engine->places);
   free(engine);
 }
 
@@ -77,17 +78,6 @@ void stwi_engine_submit(struct stwi_port *port) {
   pthread_mutex_unlock(&engine->lock);
 }
 
-void stwi_engine_room(struct stwi_port *port) {
-  struct stwi_command *command = stwi_command_new(STWI_COMMAND_INPUT, port, 0);
-  if (command == NULL) {
-    port->box_was_full = true; /* the next drain tries again */
-    return;
-  }
-  command->input.kind = STWI_IN_INBOUND;
-  command->input.u.inbound.is_full = false;
-  stwi_engine_command(port->engine, command);
-}
-
 bool stwi_engine_slot(struct stwi_engine *engine, uint32_t *slot) {
   pthread_mutex_lock(&engine->lock);
   bool is_there = true;
@@ -118,17 +108,17 @@ static void return_slot(struct stwi_engine *engine, uint32_t slot) {
 /* ---- effects ---- */
 
 static struct stwi_port *port_at(struct stwi_engine *engine, uint32_t slot) {
-  return slot < engine->port_slots ? engine->ports[slot] : NULL;
+  return slot < engine->place_count ? engine->places[slot].port : NULL;
 }
 
 static void lock_mailbox(struct stwi_engine *engine, struct stwi_mailbox *mailbox) {
   if (engine->locked == mailbox) return;
-  if (engine->locked != NULL) pthread_mutex_unlock(&engine->locked->lock);
+  if (engine->locked != NULL) stwi_mailbox_unlock(engine->locked);
   engine->locked = mailbox;
   if (mailbox != NULL) pthread_mutex_lock(&mailbox->lock);
 }
 
-static void queue_input(struct stwi_engine *engine, const struct stwi_input *input);
+static bool queue_input(struct stwi_engine *engine, const struct stwi_input *input);
 
 static void put_event(struct stwi_engine *engine, struct stwi_port *port, const stw_event *event) {
   lock_mailbox(engine, port->mailbox);
@@ -147,28 +137,43 @@ static void put_message(struct stwi_engine *engine, struct stwi_port *port,
   event.u.message.is_text = effect->u.message.is_text;
   put_event(engine, port, &event);
   if (port->box_was_full || !stwi_box_is_full(&port->box)) return;
-  port->box_was_full = true;
   struct stwi_input full = {.kind = STWI_IN_INBOUND, .conn = effect->conn};
   full.u.inbound.is_full = true;
-  queue_input(engine, &full);
+  port->box_was_full = queue_input(engine, &full);
 }
 
 static bool is_final(stw_state state) {
   return state == STW_STATE_CLOSED || state == STW_STATE_FAILED;
 }
 
+/* The core had no memory for the conn: it has ended before it began. */
+static void publish_stillborn(struct stwi_port *port, stwi_time now) {
+  port->is_stillborn = port->is_refusing = true;
+  port->view.state = STW_STATE_FAILED;
+  port->view.cause = STW_CAUSE_OVERLOAD_LOCAL;
+  port->view.since_ns = now;
+}
+
+/* What the host has asked for and the core does not know yet goes before what the core says. */
+static void publish_view(struct stwi_engine *engine, struct stwi_port *port, stwi_time now) {
+  if (!stwi_core_view(engine->core, port->slot, &port->view)) publish_stillborn(port, now);
+  if (port->is_stillborn) return;
+  if (port->is_reopening) {
+    port->view.state = STW_STATE_CONNECTING;
+    port->view.is_closing = false;
+  }
+  port->is_refusing = port->view.is_closing || port->is_close_asked || is_final(port->view.state);
+}
+
 /* What admission and lookers read.  True: a sender was refused and there is room again. */
 static bool publish(struct stwi_engine *engine, struct stwi_port *port, stwi_time now) {
   pthread_mutex_lock(&port->lock);
-  stwi_core_view(engine->core, port->slot, &port->view);
+  publish_view(engine, port, now);
   stwi_core_metrics(engine->core, port->slot, now, port->metrics);
   const uint64_t *metrics = port->metrics;
   port->released_messages = metrics[STW_METRIC_SENT] - metrics[STW_METRIC_OUTBOX_MESSAGES];
   port->released_bytes = metrics[STW_METRIC_SENT_BYTES] - metrics[STW_METRIC_OUTBOX_BYTES];
-  port->is_refusing = port->view.is_closing || is_final(port->view.state);
-  bool has_room = port->wants_room &&
-                  port->last_number - port->released_messages < port->messages_max &&
-                  port->admitted_bytes - port->released_bytes < port->bytes_max;
+  bool has_room = port->wants_room && !port->is_refusing && stwi_port_has_room(port);
   if (has_room) port->wants_room = false;
   pthread_mutex_unlock(&port->lock);
   return has_room;
@@ -194,7 +199,10 @@ static void perform_one(struct stwi_engine *engine, const struct stwi_effect *ef
   const struct stwi_transport *to = &engine->transport;
   struct stwi_port *port = port_at(engine, effect->conn);
   switch (effect->kind) {
-    case STWI_FX_DIAL: to->ops->dial(to->self, effect->conn, effect->link, &effect->u.dial); break;
+    case STWI_FX_DIAL:
+      engine->places[effect->conn].links++;
+      to->ops->dial(to->self, effect->conn, effect->link, &effect->u.dial);
+      break;
     case STWI_FX_WRITE:
       to->ops->write(to->self, effect->conn, effect->link, effect->u.write.data,
                      effect->u.write.size);
@@ -232,10 +240,37 @@ static void step_once(struct stwi_engine *engine, const struct stwi_input *input
   }
 }
 
-/* Inputs that arrive while effects are performed wait for their own step. */
-static void queue_input(struct stwi_engine *engine, const struct stwi_input *input) {
-  struct stwi_pending *pending = malloc(sizeof *pending);
-  if (pending == NULL) return;
+static struct stwi_pending *new_pending(struct stwi_engine *engine) {
+  struct stwi_pending *pending = engine->pending_free;
+  if (pending == NULL) return malloc(sizeof *pending);
+  engine->pending_free = pending->next;
+  engine->pending_kept--;
+  return pending;
+}
+
+static void keep_pending(struct stwi_engine *engine, struct stwi_pending *pending) {
+  if (engine->pending_kept == PENDING_KEPT) {
+    free(pending);
+    return;
+  }
+  pending->next = engine->pending_free;
+  engine->pending_free = pending;
+  engine->pending_kept++;
+}
+
+static bool keep_some_pending(struct stwi_engine *engine) {
+  while (engine->pending_kept < PENDING_KEPT) {
+    struct stwi_pending *pending = malloc(sizeof *pending);
+    if (pending == NULL) return false;
+    keep_pending(engine, pending);
+  }
+  return true;
+}
+
+/* Inputs that arrive while effects are performed wait for their own step.  False without memory. */
+static bool queue_input(struct stwi_engine *engine, const struct stwi_input *input) {
+  struct stwi_pending *pending = new_pending(engine);
+  if (pending == NULL) return false;
   pending->next = NULL;
   pending->input = *input;
   const char *text = NULL;
@@ -252,6 +287,7 @@ static void queue_input(struct stwi_engine *engine, const struct stwi_input *inp
     engine->pending_first = pending;
   }
   engine->pending_last = pending;
+  return true;
 }
 
 static void step(struct stwi_engine *engine, const struct stwi_input *input, stwi_time now) {
@@ -262,13 +298,24 @@ static void step(struct stwi_engine *engine, const struct stwi_input *input, stw
     engine->pending_first = pending->next;
     if (engine->pending_first == NULL) engine->pending_last = NULL;
     step_once(engine, &pending->input, now);
-    free(pending);
+    keep_pending(engine, pending);
   }
   engine->is_stepping = false;
 }
 
+static void return_if_left(struct stwi_engine *engine, uint32_t slot) {
+  struct stwi_place *place = &engine->places[slot];
+  if (!place->is_leaving || place->links > 0) return;
+  place->is_leaving = false;
+  return_slot(engine, slot);
+}
+
 static void put(void *owner, const struct stwi_input *input) {
   struct stwi_engine *engine = owner;
+  if (input->kind == STWI_IN_DOWN) {
+    engine->places[input->conn].links--;
+    return_if_left(engine, input->conn);
+  }
   if (engine->is_stepping) {
     queue_input(engine, input);
     return;
@@ -280,41 +327,79 @@ static void put(void *owner, const struct stwi_input *input) {
 
 /* ---- turn ---- */
 
-static bool reserve_port(struct stwi_engine *engine, uint32_t slot) {
-  if (slot < engine->port_slots) return true;
-  uint32_t slots = engine->port_slots == 0 ? 16 : engine->port_slots;
-  while (slots <= slot) slots *= 2;
-  struct stwi_port **ports = realloc(engine->ports, slots * sizeof(struct stwi_port *));
-  if (ports == NULL) return false;
-  memset(ports + engine->port_slots, 0, (slots - engine->port_slots) * sizeof(struct stwi_port *));
-  engine->ports = ports;
-  engine->port_slots = slots;
+static bool reserve_place(struct stwi_engine *engine, uint32_t slot) {
+  if (slot < engine->place_count) return true;
+  uint32_t count = engine->place_count == 0 ? 16 : engine->place_count;
+  while (count <= slot) count *= 2;
+  struct stwi_place *places = realloc(engine->places, count * sizeof *places);
+  if (places == NULL) return false;
+  memset(places + engine->place_count, 0, (count - engine->place_count) * sizeof *places);
+  engine->places = places;
+  engine->place_count = count;
   return true;
+}
+
+static void bear_still(struct stwi_engine *engine, struct stwi_command *command, stwi_time now) {
+  struct stwi_port *port = command->port;
+  stwi_conn_config_free(command->input.u.open.config);
+  pthread_mutex_lock(&port->lock);
+  publish_stillborn(port, now);
+  pthread_mutex_unlock(&port->lock);
+  stw_event event = {.kind = STW_EVENT_CLOSED, .conn = port->handle, .at_ns = now};
+  event.u.closed.cause = STW_CAUSE_OVERLOAD_LOCAL;
+  event.u.closed.detail = "no memory for another conn; free some, then open it again";
+  put_event(engine, port, &event);
 }
 
 static void on_open(struct stwi_engine *engine, struct stwi_command *command, stwi_time now) {
   struct stwi_port *port = command->port;
-  if (!reserve_port(engine, port->slot)) {
-    stwi_conn_config_free(command->input.u.open.config);
-    stw_event event = {.kind = STW_EVENT_CLOSED, .conn = port->handle, .at_ns = now};
-    event.u.closed.cause = STW_CAUSE_OVERLOAD_LOCAL;
-    event.u.closed.detail = "no memory for another conn";
-    put_event(engine, port, &event);
+  if (!reserve_place(engine, port->slot)) {
+    bear_still(engine, command, now);
     return;
   }
   stwi_port_hold(port);
-  engine->ports[port->slot] = port;
+  engine->places[port->slot].port = port;
   step(engine, &command->input, now);
 }
 
 static void forget(struct stwi_engine *engine, struct stwi_port *port, stwi_time now) {
-  if (port_at(engine, port->slot) != port) return;
+  if (port_at(engine, port->slot) != port) { /* it never came to the core */
+    return_slot(engine, port->slot);
+    return;
+  }
   struct stwi_input input = {.kind = STWI_IN_FORGET, .conn = port->slot};
   step(engine, &input, now);
   lock_mailbox(engine, NULL);
-  engine->ports[port->slot] = NULL;
-  return_slot(engine, port->slot);
+  engine->places[port->slot].port = NULL;
+  engine->places[port->slot].is_leaving = true;
+  return_if_left(engine, port->slot);
   stwi_port_drop(port);
+}
+
+static void submit(struct stwi_engine *engine, struct stwi_port *port, struct stwi_chunk *chunks,
+                   stwi_time now) {
+  if (chunks == NULL) return;
+  struct stwi_input input = {.kind = STWI_IN_SUBMIT, .conn = port->slot};
+  input.u.submit.chunks = chunks;
+  if (port_at(engine, port->slot) == port) {
+    step(engine, &input, now);
+  } else {
+    stwi_chunk_free_list(chunks);
+  }
+}
+
+/* What a host was told is taken is known before its conn closes. */
+static void on_input(struct stwi_engine *engine, struct stwi_command *command, stwi_time now) {
+  struct stwi_port *port = command->port;
+  if (command->input.kind == STWI_IN_CLOSE) {
+    submit(engine, port, stwi_port_collect_early(port, false), now);
+  }
+  if (command->input.kind == STWI_IN_REOPEN) {
+    pthread_mutex_lock(&port->lock);
+    port->is_reopening = false;
+    pthread_mutex_unlock(&port->lock);
+  }
+  step(engine, &command->input, now);
 }
 
 static void on_command(struct stwi_engine *engine, struct stwi_command *command, stwi_time now) {
@@ -323,9 +408,8 @@ static void on_command(struct stwi_engine *engine, struct stwi_command *command,
   if (port != NULL) command->input.conn = port->slot;
   switch (command->kind) {
     case STWI_COMMAND_OPEN: on_open(engine, command, now); break;
-    case STWI_COMMAND_FORGET: forget(engine, port, now); break;
     case STWI_COMMAND_INPUT:
-      if (is_known) step(engine, &command->input, now);
+      if (is_known) on_input(engine, command, now);
       break;
     case STWI_COMMAND_QUERY:
       if (command->query->kind == STWI_QUERY_CANCEL && is_known) {
@@ -349,21 +433,33 @@ static struct stwi_port *in_order(struct stwi_port *port) {
   return first;
 }
 
-static void take_submitted(struct stwi_engine *engine, struct stwi_port *port, stwi_time now) {
+static void tell_room(struct stwi_engine *engine, struct stwi_port *port, stwi_time now) {
+  struct stwi_input input = {.kind = STWI_IN_INBOUND, .conn = port->slot};
+  input.u.inbound.is_full = false;
+  step(engine, &input, now);
+}
+
+/* Gives a list of the ports to be forgotten, still held by the caller. */
+static struct stwi_port *take_submitted(struct stwi_engine *engine, struct stwi_port *port,
+                                        stwi_time now) {
+  struct stwi_port *forgotten = NULL;
   for (port = in_order(port); port != NULL;) {
     struct stwi_port *next = port->next_submitted;
-    struct stwi_input input = {.kind = STWI_IN_SUBMIT, .conn = port->slot};
-    bool is_known = port_at(engine, port->slot) == port;
-    struct stwi_chunk *chunks = stwi_port_collect(port);
-    input.u.submit.chunks = chunks;
-    if (is_known) {
-      step(engine, &input, now);
-    } else {
-      stwi_chunk_free_list(chunks);
+    struct stwi_news news = stwi_port_collect(port);
+    submit(engine, port, news.chunks, now);
+    if (port_at(engine, port->slot) == port) {
+      if (news.has_box_room) tell_room(engine, port, now);
+      if (news.wants_room && news.chunks == NULL) on_publish(engine, port, now);
     }
-    stwi_port_drop(port);
+    if (news.is_forgotten) {
+      port->next_submitted = forgotten;
+      forgotten = port;
+    } else {
+      stwi_port_drop(port);
+    }
     port = next;
   }
+  return forgotten;
 }
 
 static void take_commands(struct stwi_engine *engine, stwi_time now) {
@@ -377,12 +473,18 @@ static void take_commands(struct stwi_engine *engine, stwi_time now) {
   for (struct stwi_command *c = command; c != NULL; c = c->next) {
     if (c->kind == STWI_COMMAND_OPEN) on_command(engine, c, now);
   }
-  take_submitted(engine, submitted, now);
+  struct stwi_port *forgotten = take_submitted(engine, submitted, now);
   while (command != NULL) {
     struct stwi_command *next = command->next;
     if (command->kind != STWI_COMMAND_OPEN) on_command(engine, command, now);
     stwi_command_free(command);
     command = next;
+  }
+  while (forgotten != NULL) { /* last: what was asked of a conn came before its end */
+    struct stwi_port *next = forgotten->next_submitted;
+    forget(engine, forgotten, now);
+    stwi_port_drop(forgotten);
+    forgotten = next;
   }
 }
 
@@ -405,11 +507,24 @@ static void watch_time(struct stwi_engine *engine, stwi_time now) {
   }
 }
 
+static void step_turns(struct stwi_engine *engine, stwi_time now) {
+  struct stwi_input input = {.kind = STWI_IN_TURN};
+  do {
+    step(engine, &input, now);
+  } while (stwi_core_has_more(engine->core));
+}
+
+/* From here on commands and messages are refused, so whatever was taken is known before CLOSED
+ * says what was not delivered. */
 static void close_down(struct stwi_engine *engine, stwi_time now) {
+  take_commands(engine, now);
+  for (uint32_t slot = 0; slot < engine->place_count; slot++) {
+    struct stwi_port *port = engine->places[slot].port;
+    if (port != NULL) submit(engine, port, stwi_port_collect_early(port, true), now);
+  }
   struct stwi_input stop = {.kind = STWI_IN_STOP};
   step(engine, &stop, now);
-  struct stwi_input turn = {.kind = STWI_IN_TURN};
-  step(engine, &turn, now);
+  step_turns(engine, now);
   lock_mailbox(engine, NULL);
   stwi_loop_stop(engine->loop);
 }
@@ -418,10 +533,7 @@ static void turn(void *owner, stwi_time now) {
   struct stwi_engine *engine = owner;
   watch_time(engine, now);
   take_commands(engine, now);
-  struct stwi_input input = {.kind = STWI_IN_TURN};
-  do {
-    step(engine, &input, now);
-  } while (stwi_core_has_more(engine->core));
+  step_turns(engine, now);
   lock_mailbox(engine, NULL);
   stwi_loop_deadline(engine->loop, stwi_core_deadline(engine->core));
   pthread_mutex_lock(&engine->lock);
@@ -502,21 +614,22 @@ static void *engine_thread(void *arg) {
   return NULL;
 }
 
-static void free_pending(struct stwi_engine *engine) {
-  while (engine->pending_first != NULL) {
-    struct stwi_pending *next = engine->pending_first->next;
-    free(engine->pending_first);
-    engine->pending_first = next;
+static void free_pending(struct stwi_pending *pending) {
+  while (pending != NULL) {
+    struct stwi_pending *next = pending->next;
+    free(pending);
+    pending = next;
   }
-  engine->pending_last = NULL;
 }
 
 static void free_parts(struct stwi_engine *engine) {
-  free_pending(engine);
-  for (uint32_t slot = 0; slot < engine->port_slots; slot++) {
-    if (engine->ports[slot] == NULL) continue;
-    stwi_port_drop(engine->ports[slot]);
-    engine->ports[slot] = NULL;
+  free_pending(engine->pending_first);
+  free_pending(engine->pending_free);
+  engine->pending_first = engine->pending_last = engine->pending_free = NULL;
+  for (uint32_t slot = 0; slot < engine->place_count; slot++) {
+    if (engine->places[slot].port == NULL) continue;
+    stwi_port_drop(engine->places[slot].port);
+    engine->places[slot].port = NULL;
   }
   stwi_core_free(engine->core);
   stwi_effects_fini(&engine->effects);
@@ -560,7 +673,7 @@ stw_status stwi_engine_start(struct stwi_engine **out, stwi_transport_maker make
   struct start start = {.engine = engine, .make = make == NULL ? make_ws : make, .arg = arg};
   pthread_mutex_init(&start.lock, NULL);
   pthread_cond_init(&start.done, NULL);
-  if (engine->loop == NULL || engine->core == NULL) {
+  if (engine->loop == NULL || engine->core == NULL || !keep_some_pending(engine)) {
     status = stwi_error(STW_E_SYSTEM, "no memory or descriptors for an event loop; raise ulimit -n");
   } else {
     status = run(engine, &start);

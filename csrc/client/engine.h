@@ -32,7 +32,6 @@ struct stwi_query {
 enum stwi_command_kind {
   STWI_COMMAND_OPEN,
   STWI_COMMAND_INPUT, /* `input` as it is; its strings live in `text` */
-  STWI_COMMAND_FORGET,
   STWI_COMMAND_QUERY
 };
 
@@ -46,6 +45,14 @@ struct stwi_command {
 };
 
 struct stwi_pending; /* inputs that came while effects were performed */
+
+/* A slot of the core.  It is given back when its conn is forgotten and the transport has said DOWN
+ * for each of its links: a late DOWN must not reach a link of the next conn. */
+struct stwi_place {
+  struct stwi_port *port; /* held; NULL: none, or forgotten */
+  uint32_t links;         /* dialled and not down yet */
+  bool is_leaving;
+};
 
 struct stwi_engine {
   _Atomic uint32_t refs;
@@ -62,10 +69,12 @@ struct stwi_engine {
   struct stwi_transport transport;
   struct stwi_core *core;
   struct stwi_effects effects;
-  struct stwi_port **ports; /* by slot */
-  uint32_t port_slots;
+  struct stwi_place *places; /* by slot */
+  uint32_t place_count;
   bool is_stepping;
   struct stwi_pending *pending_first, *pending_last;
+  struct stwi_pending *pending_free; /* kept, so that the usual few need no memory */
+  uint32_t pending_kept;
   struct stwi_mailbox *locked; /* held locked while a run of events is put */
   stwi_time last_turn;
   uint64_t last_boot;
@@ -86,8 +95,7 @@ bool stwi_engine_command(struct stwi_engine *engine, struct stwi_command *comman
 struct stwi_command *stwi_command_new(enum stwi_command_kind kind, struct stwi_port *port,
                                       size_t text_bytes);
 void stwi_command_free(struct stwi_command *command);
-void stwi_engine_submit(struct stwi_port *port);
-void stwi_engine_room(struct stwi_port *port); /* the mailbox has room again */
+void stwi_engine_submit(struct stwi_port *port); /* the port has news; once until they are collected */
 bool stwi_engine_slot(struct stwi_engine *engine, uint32_t *slot); /* a free slot of the core */
 
 /* query.c */

@@ -30,12 +30,16 @@ void stwi_mailbox_drop(struct stwi_mailbox *mailbox) {
   free(mailbox);
 }
 
-void stwi_mailbox_join(struct stwi_mailbox *mailbox, struct stwi_port *port) {
+bool stwi_mailbox_join(struct stwi_mailbox *mailbox, struct stwi_port *port) {
   pthread_mutex_lock(&mailbox->lock);
-  port->next_member = mailbox->members;
-  mailbox->members = port;
-  port->is_member = true;
+  bool is_open = !mailbox->is_closed;
+  if (is_open) {
+    port->next_member = mailbox->members;
+    mailbox->members = port;
+    port->is_member = true;
+  }
   pthread_mutex_unlock(&mailbox->lock);
+  return is_open;
 }
 
 static void unlink_ready(struct stwi_mailbox *mailbox, struct stwi_port *port) {
@@ -71,6 +75,7 @@ void stwi_mailbox_leave(struct stwi_mailbox *mailbox, struct stwi_port *port) {
     unlink_ready(mailbox, port);
     unlink_member(mailbox, port);
     stwi_box_surrender(&port->box, &mailbox->lent);
+    port->ends_waiting = 0;
     if (mailbox->ready_first == NULL) clear_fd(mailbox);
   }
   pthread_mutex_unlock(&mailbox->lock);
@@ -88,20 +93,38 @@ static void append_ready(struct stwi_mailbox *mailbox, struct stwi_port *port) {
   mailbox->ready_last = port;
 }
 
-static void signal_fd(struct stwi_mailbox *mailbox) {
-  if (mailbox->is_signalled) return;
+void stwi_mailbox_unlock(struct stwi_mailbox *mailbox) {
+  bool is_news = mailbox->ready_first != NULL && !mailbox->is_signalled;
+  if (is_news) mailbox->is_signalled = true;
+  pthread_mutex_unlock(&mailbox->lock);
   uint64_t one = 1;
-  mailbox->is_signalled = write(mailbox->fd, &one, sizeof one) == sizeof one;
+  if (!is_news || write(mailbox->fd, &one, sizeof one) == sizeof one) return;
+  pthread_mutex_lock(&mailbox->lock); /* the host has closed the descriptor */
+  mailbox->is_signalled = false;
+  pthread_mutex_unlock(&mailbox->lock);
 }
 
 void stwi_mailbox_put(struct stwi_mailbox *mailbox, struct stwi_port *port,
                       const stw_event *event) {
   if (!port->is_member) return;
-  bool is_put = event->kind == STW_EVENT_MESSAGE ? stwi_box_message(&port->box, event)
-                                                 : stwi_box_event(&port->box, event);
-  if (!is_put && event->kind == STW_EVENT_MESSAGE) port->box.dropped++;
+  if (event->kind == STW_EVENT_MESSAGE) {
+    stwi_box_message(&port->box, event);
+  } else {
+    stwi_box_event(&port->box, event);
+    if (event->kind == STW_EVENT_MESSAGE_ENDED) port->ends_waiting = port->box.ended;
+  }
   append_ready(mailbox, port);
-  signal_fd(mailbox);
+}
+
+/* What the engine waits for: room for messages, or for ended messages. */
+static void tell_engine(struct stwi_port *port) {
+  if (port->box_was_full && stwi_box_has_room(&port->box)) {
+    port->box_was_full = false;
+    stwi_port_tell_room(port);
+  }
+  if (port->ends_waiting == port->box.ended) return;
+  port->ends_waiting = port->box.ended;
+  stwi_port_tell_drained(port);
 }
 
 /* Ports take turns, so one with much to say does not starve the others. */
@@ -115,12 +138,10 @@ static size_t take_from(struct stwi_mailbox *mailbox, const stw_event **events, 
     if (most > max - count) most = max - count;
     size_t got = stwi_box_drain(&port->box, events + count, most, &mailbox->lent);
     count += got;
-    if (!stwi_box_is_empty(&port->box)) append_ready(mailbox, port);
-    if (port->box_was_full && stwi_box_has_room(&port->box)) {
-      port->box_was_full = false;
-      stwi_engine_room(port);
-    }
-    if (got == 0) break;
+    bool is_empty = stwi_box_is_empty(&port->box);
+    if (!is_empty) append_ready(mailbox, port);
+    tell_engine(port);
+    if (got == 0 && !is_empty) break; /* no memory for its gap event: the next drain tries again */
   }
   return count;
 }

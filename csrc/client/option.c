@@ -125,9 +125,8 @@ static const stw_option table[] = {
     [STWI_OPTION_OUTBOX_OVERFLOW] = ROW(
         "outbox_overflow", CHOICE, "", "reject", "reject | drop_oldest | drop_newest | coalesce",
         "A send into a full outbox is refused, or taken while the oldest unsent message or the new "
-        "one is dropped, each one an event. coalesce: taken up to twice the bound, so that keys "
-        "can "
-        "replace unsent messages."),
+        "one is dropped, each one an event. coalesce: refused too, unless it has a key: those are "
+        "taken up to twice the bound, so that they can replace unsent messages."),
     [STWI_OPTION_MAX_MESSAGE] =
         ROW("max_message", BYTES, "By", "16MiB", "1 .. 1GiB",
             "The largest message in either direction. A larger one that is sent is refused; one "

@@ -31,15 +31,27 @@ struct stwi_port {
   uint32_t chunk_bytes;
   bool is_submitted;            /* on the engine's list */
   bool is_refusing;             /* closing, closed or failed */
+  bool is_close_asked;          /* stw_conn_close was called; the engine may not know it yet */
+  bool is_reopening;            /* stw_conn_reopen was called; the engine does not know it yet */
+  bool is_stillborn;            /* the engine had no memory for it */
+  bool has_box_room;            /* the mailbox has room again; the engine does not know it yet */
+  bool is_forgotten;            /* the handle is gone: the core's slot is to be given back */
   bool wants_room;
+  uint64_t room_bytes;          /* what the refused sender wants to put there */
+  uint64_t room_times;          /* within how many times the bounds */
   uint64_t last_number, admitted_bytes; /* ever */
   uint64_t released_messages, released_bytes; /* ever: left the outbox, published by the engine */
   uint64_t messages_max, bytes_max, message_max;
+  const char *message_limit; /* the option that gives message_max */
   stw_guarantee guarantee;
   enum stwi_overflow overflow;
   uint64_t stream;
   stw_conn_view view;
   uint64_t metrics[STW_METRIC_COUNT];
+
+  /* MESSAGE_ENDED events the host has not drained: they count as messages of the outbox, so that a
+   * host that sends but never drains is refused in the end instead of costing memory for ever. */
+  _Atomic uint64_t ends_waiting;
 
   struct stwi_port *next_submitted; /* engine's list, under the engine's lock */
 
@@ -58,7 +70,21 @@ void stwi_port_drop(struct stwi_port *port);
 stw_status stwi_port_admit(struct stwi_port *port, const stw_payload *payloads, size_t count,
                            const stw_send_options *options, size_t *taken, uint64_t *first);
 
-/* Engine: takes what was admitted. */
-struct stwi_chunk *stwi_port_collect(struct stwi_port *port);
+/* Any thread, without memory, so that they cannot fail: the engine looks at the port. */
+void stwi_port_tell_room(struct stwi_port *port);   /* the mailbox has room again */
+void stwi_port_tell_forget(struct stwi_port *port); /* the handle is gone */
+void stwi_port_tell_drained(struct stwi_port *port); /* ended messages were drained */
+
+/* Engine. */
+struct stwi_news {
+  struct stwi_chunk *chunks; /* what was admitted; the caller's */
+  bool has_box_room, is_forgotten, wants_room;
+};
+/* Takes the news of a port that was on the engine's list. */
+struct stwi_news stwi_port_collect(struct stwi_port *port);
+/* Takes what was admitted, for a port that may be on the list; with `refuse` nothing follows. */
+struct stwi_chunk *stwi_port_collect_early(struct stwi_port *port, bool refuse);
+/* Under `lock`: is there room for what was refused? */
+bool stwi_port_has_room(const struct stwi_port *port);
 
 #endif

@@ -72,7 +72,8 @@ static stw_status body(struct stwi_query *query, const struct stwi_outbox *outbo
 static stw_status can_cancel(const struct stwi_query *query, const struct stwi_outbox *outbox) {
   struct stwi_msg *msg = stwi_outbox_find(outbox, query->number);
   if (msg == NULL) return STW_E_NOT_FOUND;
-  return msg->state == STW_MESSAGE_QUEUED || msg->state == STW_MESSAGE_HELD ? STW_OK : STW_E_STATE;
+  bool is_waiting = msg->state == STW_MESSAGE_QUEUED || msg->state == STW_MESSAGE_HELD;
+  return is_waiting && msg->attempts == 0 ? STW_OK : STW_E_STATE;
 }
 
 void stwi_query_answer(struct stwi_query *query, const struct stwi_core *core, uint32_t slot,

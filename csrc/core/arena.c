@@ -1,5 +1,6 @@
 #include "core/arena.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -22,13 +23,19 @@ static void free_after(struct stwi_arena_block *block) {
   }
 }
 
+static void free_adopted(struct stwi_arena *arena) {
+  while (arena->adopted_count > 0) stwi_free(arena->adopted[--arena->adopted_count]);
+}
+
 void stwi_arena_fini(struct stwi_arena *arena) {
+  free_adopted(arena);
   free_after(arena->first);
   stwi_arena_init(arena);
 }
 
 void stwi_arena_reset(struct stwi_arena *arena) {
   arena->given = 0;
+  free_adopted(arena);
   if (arena->first == NULL) return;
   free_after(arena->first->next);
   arena->first->next = NULL;
@@ -61,6 +68,15 @@ uint8_t *stwi_arena_take(struct stwi_arena *arena, size_t size) {
   block->used += rounded;
   arena->given += rounded;
   return bytes;
+}
+
+bool stwi_arena_has_place(const struct stwi_arena *arena) {
+  return arena->adopted_count < STWI_ARENA_ADOPTED_MAX;
+}
+
+void stwi_arena_adopt(struct stwi_arena *arena, void *memory) {
+  assert(stwi_arena_has_place(arena));
+  arena->adopted[arena->adopted_count++] = memory;
 }
 
 void stwi_arena_trim(struct stwi_arena *arena, const uint8_t *taken, size_t used) {

@@ -12,8 +12,17 @@ struct stwi_chunk *stwi_chunk_new(uint32_t bytes) {
   return chunk;
 }
 
+struct stwi_chunk *stwi_chunk_in(void *memory, size_t size, void (*give)(void *, size_t)) {
+  struct stwi_chunk *chunk = memory;
+  *chunk = (struct stwi_chunk){.size = (uint32_t)(size - sizeof *chunk), .give = give};
+  return chunk;
+}
+
 void stwi_chunk_free(struct stwi_chunk *chunk) {
-  stwi_free(chunk);
+  if (chunk != NULL && chunk->give != NULL)
+    chunk->give(chunk, sizeof *chunk + chunk->size);
+  else
+    stwi_free(chunk);
 }
 
 void stwi_chunk_free_list(struct stwi_chunk *chunk) {

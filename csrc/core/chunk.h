@@ -35,11 +35,15 @@ struct stwi_chunk {
   uint32_t live;       /* holds of the outbox: 0 frees the chunk */
   uint32_t count;      /* messages in it */
   uint32_t keyed;      /* of them, those with a key */
+  void (*give)(void *memory, size_t size); /* takes the memory back; NULL: stwi_free */
   _Alignas(16) uint8_t bytes[];
 };
 
 /* A chunk with room for `bytes`; NULL without memory. */
 struct stwi_chunk *stwi_chunk_new(uint32_t bytes);
+/* A chunk in `memory`, which is `size` bytes long (header included, at most UINT32_MAX) and goes
+ * back through `give`, on whatever thread frees the chunk. */
+struct stwi_chunk *stwi_chunk_in(void *memory, size_t size, void (*give)(void *, size_t));
 void stwi_chunk_free(struct stwi_chunk *chunk);
 void stwi_chunk_free_list(struct stwi_chunk *chunk);
 

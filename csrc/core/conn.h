@@ -36,15 +36,20 @@
 #define STWI_CLOSE_HANDSHAKE (1 * STWI_S)
 #define STWI_TURN_BYTES ((size_t)256 * 1024)
 #define STWI_PONGS_BYTES_MAX 4096u
+#define STWI_BYTE_NS_FIRST (STWI_S / 32768) /* until a path has shown what it carries */
+#define STWI_BYTE_NS_MAX (STWI_S / 4096)
 
 struct stwi_barrier {
-  uint64_t upto; /* last message written before it */
+  uint64_t upto;  /* last message written before it */
   stwi_time at;
+  stwi_time due;  /* its age counts from here: what stands before it must get through first */
+  uint64_t out_bytes; /* of the link, up to and with it */
 };
 
 struct stwi_link {
   uint32_t gen;
   uint32_t endpoint;     /* index into the conn's endpoints */
+  uint32_t round;        /* raced attempts share the round of the one that they race */
   stw_phase phase;
   stwi_time phase_since, dialled_at, up_at;
   uint64_t phase_ns[STW_PHASE_COUNT];
@@ -53,6 +58,7 @@ struct stwi_link {
   bool has_close_sent;
   bool has_raced;        /* its silence was answered with another attempt */
   bool is_paused;
+  bool is_down;          /* its DOWN came: nothing is left to cut */
   bool is_stable;        /* has shown proof and been up for 2 s */
   uint64_t written_upto; /* last message in the outstanding WRITE */
   /* barriers: a ring of unanswered ones; ids count from 1 per link */
@@ -60,6 +66,7 @@ struct stwi_link {
   uint32_t barrier_head, barrier_count;
   uint64_t barrier_id;   /* of the last one sent */
   uint64_t since_barrier_bytes;
+  uint64_t out_bytes, proven_bytes; /* written ever; of them, before an answered barrier */
   stwi_time unproven_since; /* first message written after the last barrier; 0: none */
   bool has_pong;            /* it has answered one */
   bool has_heard_asked;     /* data came while a barrier was unanswered */
@@ -91,6 +98,7 @@ struct stwi_conn {
   struct stwi_link *active;
   struct stwi_link *attempts[STWI_ATTEMPTS_MAX];
   uint32_t gen;          /* of the last link dialled */
+  uint32_t round, failed_round; /* the pace advances once for each round that failed */
 
   struct stwi_pace pace;
   struct stwi_hint hint;
@@ -108,10 +116,13 @@ struct stwi_conn {
   bool is_stale;
   stwi_time refresh_at;    /* when to ask for fresh credentials ahead of their end; 0: never */
   bool is_refreshing;      /* asked so: their supply moves the conn to a new link */
+  uint64_t byte_ns;        /* what a byte may take to get through: learnt from answers */
   uint64_t probe_id;       /* SUSPECT: the barrier whose PONG clears it */
   bool has_told_mute;
 
   bool is_closing, is_inbound_full;
+  bool is_pause_told;    /* PAUSED was the last of PAUSED and RESUMED */
+  bool has_ended;        /* CLOSED was told: nothing more until it is opened again */
   uint64_t replay_messages, replay_bytes; /* written on a lost link, to be written again */
   stwi_time close_deadline, handshake_deadline;
 
@@ -146,6 +157,7 @@ bool stwi_core_mask(struct stwi_core *core, uint8_t mask[4]); /* false: no entro
 bool stwi_conn_apply(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause);
 void stwi_conn_detail(struct stwi_conn *conn, const char *detail);
 void stwi_conn_account(struct stwi_conn *conn); /* time in states up to now */
+stwi_time stwi_conn_next_attempt(struct stwi_conn *conn, stw_cause cause); /* by pace and hint */
 
 /* conn_link.c */
 void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge);
@@ -168,7 +180,8 @@ void stwi_conn_link_over(struct stwi_conn *conn, struct stwi_link *link,
 void stwi_conn_phase(struct stwi_conn *conn, struct stwi_link *link, stw_phase phase);
 void stwi_conn_check_ready(struct stwi_conn *conn, bool is_matched);
 
-void stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link);
+/* True: it ended because it was asked, as it seems. */
+bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link);
 bool stwi_conn_may_ask(const struct stwi_conn *conn); /* PINGs are wanted and answered here */
 
 /* conn_in.c */
@@ -180,6 +193,10 @@ void stwi_conn_pump(struct stwi_conn *conn);
 void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link);
 void stwi_conn_probe(struct stwi_conn *conn);
 void stwi_conn_replay(struct stwi_conn *conn);
+/* `link` is given up while it owes an answer: perhaps its path was only slow. */
+void stwi_conn_learn_slow(struct stwi_conn *conn, const struct stwi_link *link);
+/* From now on only the answer to a question asked now clears the suspicion. */
+void stwi_conn_expect_fresh(struct stwi_conn *conn);
 void stwi_conn_pong_owed(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
                          size_t size);
 void stwi_conn_ponged(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
@@ -192,6 +209,8 @@ void stwi_conn_prove(struct stwi_conn *conn, stw_proof proof, uint64_t upto);
 void stwi_conn_tell_ends(struct stwi_conn *conn);
 
 /* conn_time.c */
+/* True: an attempt may start now; otherwise the next one is moved to when it may. */
+bool stwi_conn_may_try(struct stwi_conn *conn);
 void stwi_conn_timers(struct stwi_conn *conn);
 stwi_time stwi_conn_deadline(const struct stwi_conn *conn);
 stwi_time stwi_barrier_due(const struct stwi_conn *conn);
@@ -202,6 +221,7 @@ void stwi_conn_free(struct stwi_conn *conn);
 void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input);
 /* Stops or goes on reading the active link. */
 void stwi_conn_pause(struct stwi_conn *conn, bool on);
+void stwi_conn_tell_pause(struct stwi_conn *conn);
 void stwi_conn_machine_input(struct stwi_conn *conn, const struct stwi_input *input);
 
 #endif

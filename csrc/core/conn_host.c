@@ -36,6 +36,7 @@ static void init_parts(struct stwi_conn *conn) {
   stwi_opening_init(&conn->opening);
   stwi_credentials_init(&conn->credentials, config->has_credentials);
   uint64_t interval = config->has_heartbeat ? config->heartbeat_interval_ns : 0;
+  conn->byte_ns = STWI_BYTE_NS_FIRST;
   stwi_pulse_init(&conn->pulse, interval, config->heartbeat_timeout_ns, 1000, now);
   conn->since = conn->metrics_at = conn->message_at = now;
 }
@@ -97,15 +98,17 @@ static void on_close(struct stwi_conn *conn, stwi_time deadline) {
   if (conn->state == STW_STATE_CLOSED || conn->state == STW_STATE_FAILED) return;
   conn->is_closing = true;
   conn->close_deadline = deadline;
-  conn->handshake_deadline = 0;
 }
 
 static void on_reopen(struct stwi_conn *conn) {
+  if (!conn->has_ended) return;
+  memset(&conn->repeat, 0, sizeof conn->repeat);
   conn->ever_online = false;
   conn->is_closing = false;
   conn->handshake_deadline = 0;
   stwi_pace_reset(&conn->pace);
   stwi_conn_apply(conn, STWI_LINK_OPEN, STW_CAUSE_REQUESTED);
+  stwi_conn_tell_pause(conn);
 }
 
 static void on_opening(struct stwi_conn *conn, const struct stwi_input *input) {
@@ -156,13 +159,24 @@ void stwi_conn_pause(struct stwi_conn *conn, bool on) {
   if (!on) conn->message_at = conn->core->now;
 }
 
+void stwi_conn_tell_pause(struct stwi_conn *conn) {
+  if (conn->has_ended || conn->is_pause_told == conn->is_inbound_full) return;
+  conn->is_pause_told = conn->is_inbound_full;
+  stwi_conn_event(conn, conn->is_pause_told ? STW_EVENT_PAUSED : STW_EVENT_RESUMED,
+                  conn->active == NULL ? 0 : conn->active->gen);
+}
+
 static void on_inbound(struct stwi_conn *conn, bool is_full) {
   if (conn->is_inbound_full == is_full) return;
   conn->is_inbound_full = is_full;
   stwi_conn_pause(conn, is_full);
   if (is_full) conn->metrics[STW_METRIC_PAUSES]++;
-  stwi_conn_event(conn, is_full ? STW_EVENT_PAUSED : STW_EVENT_RESUMED,
-                  conn->active == NULL ? 0 : conn->active->gen);
+  stwi_conn_tell_pause(conn);
+}
+
+/* Ends a wait, but not the endpoint's budget. */
+static void try_now(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause) {
+  if (stwi_conn_may_try(conn)) stwi_conn_apply(conn, input, cause);
 }
 
 void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input) {
@@ -171,7 +185,7 @@ void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input
     case STWI_IN_SUBMIT: on_submit(conn, input->u.submit.chunks); break;
     case STWI_IN_CLOSE: on_close(conn, input->u.close.deadline); break;
     case STWI_IN_REOPEN: on_reopen(conn); break;
-    case STWI_IN_KICK: stwi_conn_apply(conn, STWI_LINK_KICK, STW_CAUSE_REQUESTED); break;
+    case STWI_IN_KICK: try_now(conn, STWI_LINK_KICK, STW_CAUSE_REQUESTED); break;
     case STWI_IN_CANCEL: stwi_outbox_cancel(&conn->outbox, input->u.cancel.number); break;
     case STWI_IN_OPENING: on_opening(conn, input); break;
     case STWI_IN_HOST_READY: stwi_conn_check_ready(conn, true); break;
@@ -182,11 +196,29 @@ void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input
 
 static void on_network(struct stwi_conn *conn, stw_network what) {
   switch (what) {
-    case STW_NETWORK_UP: stwi_conn_apply(conn, STWI_LINK_NET_UP, STW_CAUSE_NET_UP); break;
+    case STW_NETWORK_UP: try_now(conn, STWI_LINK_NET_UP, STW_CAUSE_NET_UP); break;
     case STW_NETWORK_DOWN: stwi_conn_apply(conn, STWI_LINK_NET_DOWN, STW_CAUSE_NET_DOWN); break;
     case STW_NETWORK_CHANGED:
       stwi_conn_apply(conn, STWI_LINK_NET_CHANGED, STW_CAUSE_IP_CHANGED);
+      stwi_conn_expect_fresh(conn);
       break;
+  }
+}
+
+static void forgive(struct stwi_conn *conn, stwi_time *since, uint64_t for_ns) {
+  stwi_time now = conn->core->now;
+  *since = now - *since > for_ns ? *since + for_ns : now;
+}
+
+/* What could not be read meanwhile is not late: patience starts again where it was. */
+static void on_stalled(struct stwi_conn *conn, uint64_t for_ns) {
+  stwi_pulse_stalled(&conn->pulse, conn->core->now);
+  forgive(conn, &conn->message_at, for_ns);
+  if (conn->active != NULL) forgive(conn, &conn->active->phase_since, for_ns);
+  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
+    if (conn->attempts[i] == NULL) continue;
+    forgive(conn, &conn->attempts[i]->dialled_at, for_ns);
+    forgive(conn, &conn->attempts[i]->phase_since, for_ns);
   }
 }
 
@@ -200,8 +232,11 @@ void stwi_conn_machine_input(struct stwi_conn *conn, const struct stwi_input *in
   stwi_conn_dirty(conn);
   switch (input->kind) {
     case STWI_IN_NETWORK: on_network(conn, input->u.network.what); break;
-    case STWI_IN_WAKE: stwi_conn_apply(conn, STWI_LINK_WAKE, STW_CAUSE_SUSPEND_RESUME); break;
-    case STWI_IN_STALLED: stwi_pulse_stalled(&conn->pulse, conn->core->now); break;
+    case STWI_IN_WAKE:
+      try_now(conn, STWI_LINK_WAKE, STW_CAUSE_SUSPEND_RESUME);
+      stwi_conn_expect_fresh(conn);
+      break;
+    case STWI_IN_STALLED: on_stalled(conn, input->u.stalled.for_ns); break;
     default: stop(conn); break;
   }
 }

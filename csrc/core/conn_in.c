@@ -3,6 +3,8 @@
 
 #include "core/conn.h"
 
+#define DETACH_BYTES_MIN 4096u /* below it a copy costs less than another buffer */
+
 static bool lies_in(const uint8_t *data, const uint8_t *bytes, size_t size) {
   return data >= bytes && data <= bytes + size;
 }
@@ -11,7 +13,14 @@ static bool lies_in(const uint8_t *data, const uint8_t *bytes, size_t size) {
 static const uint8_t *lend(struct stwi_conn *conn, const struct stwi_item *item,
                            const uint8_t *bytes, size_t size) {
   if (item->size == 0 || lies_in(item->data, bytes, size)) return item->data;
-  uint8_t *copy = stwi_arena_take(&conn->core->arena, item->size);
+  struct stwi_arena *arena = &conn->core->arena;
+  bool is_worth_it = item->size >= DETACH_BYTES_MIN && stwi_arena_has_place(arena);
+  uint8_t *held = is_worth_it ? stwi_decoder_detach(&conn->active->decoder, item) : NULL;
+  if (held != NULL) {
+    stwi_arena_adopt(arena, held);
+    return held;
+  }
+  uint8_t *copy = stwi_arena_take(arena, item->size);
   return copy == NULL ? NULL : memcpy(copy, item->data, item->size);
 }
 
@@ -117,7 +126,10 @@ void stwi_conn_bytes(struct stwi_conn *conn, struct stwi_link *link, const uint8
                      size_t size) {
   conn->metrics[STW_METRIC_WIRE_IN_BYTES] += size;
   stwi_pulse_heard(&conn->pulse, conn->core->now);
-  if (conn->state == STW_STATE_OFFLINE) stwi_conn_apply(conn, STWI_LINK_BYTES, STW_CAUSE_RECOVERED);
+  if (conn->state == STW_STATE_OFFLINE && link->phase == STW_PHASE_UP) {
+    stwi_conn_apply(conn, STWI_LINK_BYTES, STW_CAUSE_RECOVERED);
+    stwi_pulse_stalled(&conn->pulse, conn->core->now); /* the clocks stood still meanwhile */
+  }
   const uint8_t *at = bytes;
   size_t left = size;
   while (conn->active == link) {

@@ -34,7 +34,8 @@ static void release_messages(struct stwi_conn *conn) {
 void stwi_conn_cut(struct stwi_conn *conn, struct stwi_link **place, bool abort) {
   struct stwi_link *link = *place;
   if (link == NULL) return;
-  struct stwi_effect *effect = stwi_conn_effect(conn, STWI_FX_CUT, link->gen);
+  struct stwi_effect *effect =
+      link->is_down ? NULL : stwi_conn_effect(conn, STWI_FX_CUT, link->gen);
   if (effect != NULL) effect->u.cut.abort = abort;
   if (place == &conn->active) release_messages(conn);
   *place = NULL;
@@ -75,6 +76,7 @@ static struct stwi_link *new_link(struct stwi_conn *conn) {
   memset(link, 0, sizeof *link);
   link->gen = ++conn->gen;
   link->endpoint = conn->endpoint_at;
+  link->round = conn->round;
   link->phase = STW_PHASE_DNS;
   link->phase_since = link->dialled_at = conn->core->now;
   stwi_decoder_init(&link->decoder, STWI_FRAME_CLIENT, conn->config->max_message);
@@ -164,6 +166,7 @@ void stwi_conn_commit(struct stwi_conn *conn) {
     conn->lost_cause = STW_CAUSE_SUPERSEDED;
     conn->metrics[STW_METRIC_SWITCHES]++;
     stwi_conn_learn_mute(conn, conn->active);
+    stwi_conn_learn_slow(conn, conn->active);
   }
   stwi_conn_cut(conn, &conn->active, true);
   stwi_conn_drop_attempts(conn);
@@ -178,7 +181,6 @@ void stwi_conn_commit(struct stwi_conn *conn) {
   uint32_t jitter = 900 + (uint32_t)stwi_random_below(&conn->random, 201);
   stwi_pulse_restart(&conn->pulse, jitter, conn->core->now);
   conn->probe_id = 0;
-  if (conn->is_inbound_full) stwi_conn_pause(conn, true);
   stwi_conn_dirty(conn);
 }
 
@@ -216,6 +218,14 @@ static bool is_permanent(struct stwi_conn *conn, stw_cause cause) {
   return is_final && (conn->credentials.is_asked || !conn->ever_online);
 }
 
+/* An event outlives the words of an input or of a timer. */
+static const char *lend_detail(struct stwi_conn *conn, const char *detail) {
+  if (detail == NULL) return "";
+  size_t size = strlen(detail) + 1;
+  uint8_t *copy = stwi_arena_take(&conn->core->arena, size);
+  return copy == NULL ? "" : memcpy(copy, detail, size);
+}
+
 static void tell_retry(struct stwi_conn *conn, const struct stwi_link_end *end, uint32_t gen) {
   stw_event *event = stwi_conn_event(conn, STW_EVENT_RETRY, gen);
   if (event == NULL) return;
@@ -223,7 +233,7 @@ static void tell_retry(struct stwi_conn *conn, const struct stwi_link_end *end, 
   event->u.retry.attempt = conn->pace.attempts;
   event->u.retry.close_code = end->close_code;
   event->u.retry.http_status = end->http_status;
-  event->u.retry.detail = end->detail == NULL ? "" : end->detail;
+  event->u.retry.detail = lend_detail(conn, end->detail);
   stwi_time next = conn->dial_at != 0 ? conn->dial_at : conn->next_at;
   if (next > conn->core->now) event->u.retry.delay_ns = next - conn->core->now;
 }
@@ -247,7 +257,8 @@ static void spend(struct stwi_conn *conn, uint32_t endpoint) {
 }
 
 /* An attempt that stood alone decides; one of several is only reported. */
-static void attempt_over(struct stwi_conn *conn, const struct stwi_link_end *end, uint32_t gen) {
+static void attempt_over(struct stwi_conn *conn, const struct stwi_link_end *end, uint32_t gen,
+                         uint32_t round) {
   conn->metrics[STW_METRIC_ATTEMPTS_FAILED]++;
   bool is_last = stwi_conn_attempt_count(conn) == 0;
   bool is_beside_live = conn->state == STW_STATE_SUSPECT || conn->state == STW_STATE_MIGRATING;
@@ -258,6 +269,12 @@ static void attempt_over(struct stwi_conn *conn, const struct stwi_link_end *end
     return;
   }
   if (!is_last) {
+    /* Another takes its place when the pace allows it; the others go on meanwhile. */
+    if (!is_beside_live && round > conn->failed_round) {
+      conn->failed_round = round;
+      if (end->hint.is_given) conn->hint = end->hint;
+      conn->dial_at = stwi_conn_next_attempt(conn, end->cause);
+    }
     tell_retry(conn, end, gen);
     return;
   }
@@ -275,15 +292,13 @@ bool stwi_conn_may_ask(const struct stwi_conn *conn) {
   return conn->config->has_heartbeat && link != NULL && !conn->endpoints[link->endpoint]->is_mute;
 }
 
-void stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) {
+bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) {
   struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
-  if (link->phase < STW_PHASE_UP || link->has_pong) return;
+  if (link->phase < STW_PHASE_UP || link->has_pong) return false;
+  if (link->barrier_count > 0) return stwi_endpoint_mute_strike(endpoint, conn->core->now);
   bool is_young = conn->core->now - link->up_at < STWI_STABLE_AFTER;
-  if (link->barrier_count > 0) {
-    stwi_endpoint_mute_strike(endpoint, conn->core->now);
-  } else if (is_young) {
-    stwi_endpoint_mute_clear(endpoint);
-  }
+  if (is_young) stwi_endpoint_mute_clear(endpoint);
+  return false;
 }
 
 static void learn_single(struct stwi_conn *conn, const struct stwi_link *link) {
@@ -299,7 +314,7 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
   conn->lost_cause = end->cause;
   bool was_up = link->phase >= STW_PHASE_UP;
   bool is_young = !was_up || conn->core->now - link->up_at < STWI_STABLE_AFTER;
-  stwi_conn_learn_mute(conn, link);
+  bool is_for_asking = stwi_conn_learn_mute(conn, link);
   if (end->close_code != 0) learn_single(conn, link);
   if (is_young) spend(conn, link->endpoint);
   bool is_asked = conn->is_closing && conn->handshake_deadline != 0;
@@ -322,7 +337,7 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
     }
     return;
   }
-  bool is_now = stwi_cause_row(end->cause)->pace == STWI_PACE_NOW && !is_young;
+  bool is_now = is_for_asking || (stwi_cause_row(end->cause)->pace == STWI_PACE_NOW && !is_young);
   bool has_candidate = stwi_conn_attempt_count(conn) > 0;
   stwi_conn_apply(conn, is_now || has_candidate ? STWI_LINK_LOST_NOW : STWI_LINK_LOST_PACED,
                   end->cause);
@@ -336,14 +351,15 @@ void stwi_conn_link_over(struct stwi_conn *conn, struct stwi_link *link,
     active_over(conn, link, end);
     return;
   }
-  uint32_t gen = link->gen;
+  uint32_t gen = link->gen, round = link->round;
   spend(conn, link->endpoint);
   next_endpoint(conn, link->endpoint);
   stwi_conn_cut(conn, place, true);
-  attempt_over(conn, end, gen);
+  attempt_over(conn, end, gen, round);
 }
 
 static void on_down(struct stwi_conn *conn, struct stwi_link *link, const struct stwi_input *input) {
+  link->is_down = true;
   struct stwi_link_end end = {
       .cause = input->u.down.cause,
       .http_status = input->u.down.http_status,
@@ -359,7 +375,9 @@ void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input
   struct stwi_link *link = *place;
   stwi_conn_dirty(conn);
   switch (input->kind) {
-    case STWI_IN_PHASE: stwi_conn_phase(conn, link, input->u.phase.phase); break;
+    case STWI_IN_PHASE:
+      if (link != conn->active) stwi_conn_phase(conn, link, input->u.phase.phase);
+      break;
     case STWI_IN_READY: on_ready(conn, place, input->u.ready.subprotocol); break;
     case STWI_IN_BYTES:
       if (link == conn->active) stwi_conn_bytes(conn, link, input->u.bytes.data, input->u.bytes.size);

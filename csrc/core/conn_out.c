@@ -4,6 +4,7 @@
 #include "core/mem.h"
 
 #define BARRIER_PAYLOAD 16u
+#define RATE_BYTES_MIN 4096u /* fewer say nothing about a rate */
 static const uint8_t barrier_magic[4] = {'s', 't', 'w', '1'};
 
 /* One write being put together: frames one behind the other. */
@@ -46,6 +47,7 @@ static void finish(struct stwi_conn *conn, struct stwi_link *link, const struct 
   effect->u.write.data = w->start;
   effect->u.write.size = size;
   link->is_writing = true;
+  link->out_bytes += size;
   conn->metrics[STW_METRIC_WIRE_OUT_BYTES] += size;
 }
 
@@ -63,6 +65,25 @@ static uint32_t get_u32(const uint8_t *in) {
   return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
 }
 
+/* On a slow path the bytes before a question delay its answer: that is no silence. */
+static stwi_time question_due(const struct stwi_conn *conn, const struct stwi_link *link,
+                              uint64_t out_bytes) {
+  return conn->core->now + (out_bytes - link->proven_bytes) * conn->byte_ns;
+}
+
+/* Slower at once, faster bit by bit; twice what was seen, for paths change. */
+static void learn_rate(struct stwi_conn *conn, uint64_t bytes, uint64_t ns) {
+  if (bytes < RATE_BYTES_MIN) return;
+  uint64_t seen = 2 * ns / bytes;
+  if (seen < conn->byte_ns) seen = (7 * conn->byte_ns + seen) / 8;
+  conn->byte_ns = seen < STWI_BYTE_NS_MAX ? seen : STWI_BYTE_NS_MAX;
+}
+
+void stwi_conn_learn_slow(struct stwi_conn *conn, const struct stwi_link *link) {
+  if (link->out_bytes - link->proven_bytes < RATE_BYTES_MIN) return;
+  conn->byte_ns = conn->byte_ns < STWI_BYTE_NS_MAX / 2 ? 2 * conn->byte_ns : STWI_BYTE_NS_MAX;
+}
+
 /* PING{magic, generation, barrier}: its PONG proves everything written before it. */
 static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct writer *w) {
   if (link->barrier_count == STWI_BARRIERS_MAX) return;
@@ -75,10 +96,12 @@ static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct w
   uint32_t tail = (link->barrier_head + link->barrier_count++) % STWI_BARRIERS_MAX;
   link->barriers[tail].upto = stwi_outbox_last_written(&conn->outbox);
   link->barriers[tail].at = conn->core->now;
+  link->barriers[tail].out_bytes = link->out_bytes + (uint64_t)(w->at - w->start);
+  link->barriers[tail].due = question_due(conn, link, link->barriers[tail].out_bytes);
   link->since_barrier_bytes = 0;
   link->unproven_since = 0;
   conn->metrics[STW_METRIC_BARRIERS]++;
-  stwi_pulse_asked(&conn->pulse, conn->core->now);
+  stwi_pulse_asked(&conn->pulse, link->barriers[tail].due);
 }
 
 stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
@@ -203,12 +226,20 @@ void stwi_conn_probe(struct stwi_conn *conn) {
   if (link == NULL || !stwi_conn_may_ask(conn)) return;
   if (link->is_writing || link->has_close_sent) {
     if (link->unproven_since == 0) link->unproven_since = conn->core->now;
+    /* A write that the socket does not take is a question too. */
+    stwi_pulse_asked(&conn->pulse, question_due(conn, link, link->out_bytes));
     return;
   }
   struct writer w;
   if (!begin(conn, &w, stwi_frame_size(BARRIER_PAYLOAD, true))) return;
   put_barrier(conn, link, &w);
   finish(conn, link, &w);
+}
+
+void stwi_conn_expect_fresh(struct stwi_conn *conn) {
+  const struct stwi_link *link = conn->active;
+  if (conn->state != STW_STATE_SUSPECT || link == NULL) return;
+  conn->probe_id = link->barrier_id + (link->is_writing && link->unproven_since != 0);
 }
 
 void stwi_conn_replay(struct stwi_conn *conn) {
@@ -246,7 +277,9 @@ static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id
   struct stwi_barrier barrier = link->barriers[(link->barrier_head + count - 1) % STWI_BARRIERS_MAX];
   link->barrier_head = (link->barrier_head + count) % STWI_BARRIERS_MAX;
   link->barrier_count -= count;
-  stwi_time next = link->barrier_count > 0 ? link->barriers[link->barrier_head].at : 0;
+  stwi_time next = link->barrier_count > 0 ? link->barriers[link->barrier_head].due : 0;
+  learn_rate(conn, barrier.out_bytes - link->proven_bytes, conn->core->now - barrier.at);
+  link->proven_bytes = barrier.out_bytes;
   link->has_pong = true;
   stwi_endpoint_ponged(conn->endpoints[link->endpoint]);
   stwi_pulse_answered(&conn->pulse, barrier.at, next, conn->core->now);

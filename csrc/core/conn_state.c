@@ -53,18 +53,25 @@ static void tell_closed(struct stwi_conn *conn) {
   event->u.closed.detail = lend_detail(conn);
 }
 
-static void arm_pace(struct stwi_conn *conn) {
-  const struct stwi_cause_row *row = stwi_cause_row(conn->cause);
+stwi_time stwi_conn_next_attempt(struct stwi_conn *conn, stw_cause cause) {
+  const struct stwi_cause_row *row = stwi_cause_row(cause);
   struct stwi_hint *hint = conn->hint.is_given ? &conn->hint : NULL;
   stwi_time now = conn->core->now;
   enum stwi_pace_kind kind = row->pace == STWI_PACE_NOW ? STWI_PACE_WINDOW : row->pace;
-  conn->next_at = stwi_pace_next(&conn->pace, kind, hint, now, &conn->random);
+  stwi_time at = stwi_pace_next(&conn->pace, kind, hint, now, &conn->random);
   bool is_stubborn = conn->ever_online && row->permanence == STWI_PERMANENT_FIRST;
   if (is_stubborn && hint == NULL) {
     uint64_t half = conn->config->retry_cap_ns / 2;
-    conn->next_at = now + half + stwi_random_below(&conn->random, half + 1);
+    at = now + half + stwi_random_below(&conn->random, half + 1);
   }
   conn->hint.is_given = false;
+  return at;
+}
+
+/* An attempt that is due already, for one of several that failed before, is not put off. */
+static void arm_pace(struct stwi_conn *conn) {
+  conn->next_at = conn->dial_at != 0 ? conn->dial_at : stwi_conn_next_attempt(conn, conn->cause);
+  conn->dial_at = 0;
 }
 
 static void dial_soon(struct stwi_conn *conn) {
@@ -74,6 +81,7 @@ static void dial_soon(struct stwi_conn *conn) {
 
 static void go_online(struct stwi_conn *conn) {
   conn->ever_online = true;
+  if (conn->is_inbound_full) stwi_conn_pause(conn, true); /* not before: ready_when needs reading */
   conn->metrics[STW_METRIC_LINKS]++;
   conn->message_at = conn->core->now;
   conn->is_stale = false;
@@ -95,7 +103,10 @@ static void end(struct stwi_conn *conn) {
 }
 
 static void perform_dials(struct stwi_conn *conn, unsigned actions) {
-  if (actions & STWI_DO_DIAL && stwi_conn_attempt_count(conn) == 0) stwi_conn_dial(conn, false);
+  if (actions & STWI_DO_DIAL && stwi_conn_attempt_count(conn) == 0) {
+    conn->round++;
+    stwi_conn_dial(conn, false);
+  }
   if (actions & STWI_DO_DIAL_SOON) dial_soon(conn);
   if (actions & STWI_DO_RACE) stwi_conn_dial(conn, false);
   if (actions & STWI_DO_HEDGE) stwi_conn_dial(conn, true);
@@ -130,11 +141,12 @@ bool stwi_conn_apply(struct stwi_conn *conn, enum stwi_link_input input, stw_cau
   if (!rule->is_legal) return false;
   stw_state from = conn->state;
   stwi_conn_account(conn);
+  if (input == STWI_LINK_OPEN) conn->has_ended = false;
   conn->state = rule->to;
   conn->cause = cause;
   if (from != rule->to) {
     conn->since = conn->core->now;
-    conn->next_at = 0;
+    conn->next_at = conn->dial_at = 0;
   }
   if (cause == STW_CAUSE_READY || cause == STW_CAUSE_REQUESTED) {
     conn->detail[0] = '\0';
@@ -147,7 +159,11 @@ bool stwi_conn_apply(struct stwi_conn *conn, enum stwi_link_input input, stw_cau
   if (from != rule->to) tell_state(conn, from);
   if (rule->actions & STWI_DO_UP) go_online(conn);
   perform_dials(conn, rule->actions & ~(unsigned)STWI_DO_DIAL_SOON);
-  if (rule->actions & STWI_DO_END) tell_closed(conn);
+  if (rule->actions & STWI_DO_END) {
+    stwi_conn_tell_ends(conn);
+    tell_closed(conn);
+    conn->has_ended = true;
+  }
   stwi_conn_dirty(conn);
   return true;
 }

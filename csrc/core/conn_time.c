@@ -24,13 +24,14 @@ static bool budget_allows(struct stwi_conn *conn, stwi_time *at) {
 static void dial_timer(struct stwi_conn *conn) {
   if (!is_due(conn, conn->dial_at)) return;
   conn->dial_at = 0;
-  if (stwi_conn_attempt_count(conn) > 0) return;
+  bool is_alone = stwi_conn_attempt_count(conn) == 0;
   if (is_live(conn)) {
-    if (conn->state != STW_STATE_ONLINE) {
+    if (is_alone && conn->state != STW_STATE_ONLINE) {
       stwi_conn_apply(conn, STWI_LINK_CANDIDATE_FAILED, conn->cause);
     }
   } else if (budget_allows(conn, &conn->dial_at)) {
-    stwi_conn_apply(conn, STWI_LINK_TIMER, conn->cause);
+    if (!is_alone) conn->round++;
+    stwi_conn_apply(conn, is_alone ? STWI_LINK_TIMER : STWI_LINK_ATTEMPT_SILENT, conn->cause);
   }
 }
 
@@ -41,10 +42,19 @@ static void wait_timer(struct stwi_conn *conn) {
   }
 }
 
+bool stwi_conn_may_try(struct stwi_conn *conn) {
+  return conn->state != STW_STATE_WAITING || budget_allows(conn, &conn->next_at);
+}
+
 static void token_timer(struct stwi_conn *conn) {
   struct stwi_credentials *credentials = &conn->credentials;
   if (!credentials->is_waiting || credentials->deadline > conn->core->now) return;
   credentials->is_waiting = false;
+  if (stwi_conn_attempt_count(conn) > 0) return; /* dialled with earlier ones: it decides */
+  if (is_live(conn)) {
+    conn->dial_at = conn->core->now + STWI_S;
+    return;
+  }
   stwi_conn_detail(conn, "the host supplied no credentials within credentials_timeout");
   stwi_conn_apply(conn, STWI_LINK_LINK_FAILED, STW_CAUSE_TOKEN_FAILED);
 }
@@ -97,6 +107,7 @@ static void stable_timer(struct stwi_conn *conn) {
 static void pulse_dead(struct stwi_conn *conn) {
   struct stwi_link *link = conn->active;
   stwi_conn_learn_mute(conn, link);
+  stwi_conn_learn_slow(conn, link);
   conn->lost_cause = STW_CAUSE_HEARTBEAT_TIMEOUT;
   conn->metrics[STW_METRIC_LINKS_LOST]++;
   char detail[120];
@@ -115,8 +126,21 @@ static void pulse_late(struct stwi_conn *conn) {
   stwi_conn_apply(conn, STWI_LINK_PULSE_LATE, STW_CAUSE_HEARTBEAT_TIMEOUT);
 }
 
+/* Another conn has learnt that the endpoint is mute: nothing more is asked here either. */
+static void settle_unasked(struct stwi_conn *conn) {
+  const struct stwi_link *link = conn->active;
+  if (link->is_writing || !stwi_outbox_has_inflight(&conn->outbox)) return;
+  stwi_conn_prove(conn, STW_PROOF_WRITTEN, link->written_upto);
+}
+
 static void pulse_timer(struct stwi_conn *conn) {
   if (!is_live(conn) || conn->active == NULL || conn->active->phase != STW_PHASE_UP) return;
+  if (!stwi_conn_may_ask(conn)) {
+    settle_unasked(conn);
+    return;
+  }
+  bool is_stuck = conn->active->is_writing && conn->pulse.asked_at == 0;
+  if (is_stuck && stwi_barrier_due(conn) <= conn->core->now) stwi_conn_probe(conn);
   switch (stwi_pulse_check(&conn->pulse, conn->core->now)) {
     case STWI_PULSE_FINE: break;
     case STWI_PULSE_ASK: stwi_conn_probe(conn); break;
@@ -245,12 +269,11 @@ static stwi_time active_deadline(const struct stwi_conn *conn) {
   }
   if (link->phase != STW_PHASE_UP || !is_live(conn)) return STWI_NEVER;
   stwi_time now = conn->core->now;
-  stwi_time first = stwi_pulse_deadline(&conn->pulse, now);
-  /* A question that cannot be written yet goes out with the next write; do not spin for it. */
-  if (first <= now && link->is_writing) first = now + STWI_S;
-  if (!link->is_writing) first = earlier(first, stwi_barrier_due(conn));
-  bool is_proven = link->has_pong || !stwi_conn_may_ask(conn);
-  if (!link->is_stable && is_proven) {
+  bool may_ask = stwi_conn_may_ask(conn);
+  stwi_time first = may_ask ? stwi_pulse_deadline(&conn->pulse, now) : STWI_NEVER;
+  bool is_asked = conn->pulse.asked_at != 0; /* by a stuck write at the latest */
+  if (!link->is_writing || !is_asked) first = earlier(first, stwi_barrier_due(conn));
+  if (!link->is_stable && (link->has_pong || !may_ask)) {
     first = earlier(first, link->up_at + STWI_STABLE_AFTER);
   }
   return first;
@@ -263,6 +286,7 @@ static stwi_time closing_deadline(const struct stwi_conn *conn) {
 }
 
 stwi_time stwi_conn_deadline(const struct stwi_conn *conn) {
+  if (conn->has_ended) return STWI_NEVER;
   stwi_time first = conn->outbox.next_expiry;
   first = earlier(first, or_never(conn->dial_at));
   first = earlier(first, or_never(conn->next_at));

@@ -70,13 +70,15 @@ void stwi_endpoint_ponged(struct stwi_endpoint *endpoint) {
   endpoint->has_pong = true;
   endpoint->is_mute = false;
   endpoint->mute_strikes = 0;
+  endpoint->is_acquitted = true;
 }
 
-void stwi_endpoint_mute_strike(struct stwi_endpoint *endpoint, stwi_time now) {
-  if (endpoint->is_mute || endpoint->has_pong) return;
+bool stwi_endpoint_mute_strike(struct stwi_endpoint *endpoint, stwi_time now) {
+  if (endpoint->is_mute || endpoint->has_pong) return false;
   endpoint->mute_strikes++;
   endpoint->is_mute = endpoint->mute_strikes >= MUTE_STRIKES;
   endpoint->mute_since = now;
+  return !endpoint->is_acquitted;
 }
 
 void stwi_endpoint_mute_retry(struct stwi_endpoint *endpoint, stwi_time now) {
@@ -88,4 +90,5 @@ void stwi_endpoint_mute_retry(struct stwi_endpoint *endpoint, stwi_time now) {
 void stwi_endpoint_mute_clear(struct stwi_endpoint *endpoint) {
   endpoint->is_mute = false;
   endpoint->mute_strikes = 0;
+  endpoint->is_acquitted = true;
 }

@@ -15,6 +15,7 @@ struct stwi_endpoint {
   bool is_mute;               /* no_pong: it answers none; settle at written */
   stwi_time mute_since;
   uint32_t mute_strikes;      /* links in a row that ended with an unanswered PING */
+  bool is_acquitted;          /* unasked links died young too: it is not the PINGs */
   bool is_single;             /* it closes the old link when a candidate comes: never hedge */
 };
 
@@ -32,8 +33,9 @@ void stwi_endpoints_fini(struct stwi_endpoints *endpoints);
 /* An answered PING: it is not mute. */
 void stwi_endpoint_ponged(struct stwi_endpoint *endpoint);
 /* A link ended that was up and had not answered its PINGs.  Two in a row, and never an answer from
- * this endpoint before: it is mute. */
-void stwi_endpoint_mute_strike(struct stwi_endpoint *endpoint, stwi_time now);
+ * this endpoint before: it is mute.  True: the PINGs may be to blame, so the next link shows more
+ * than waiting does. */
+bool stwi_endpoint_mute_strike(struct stwi_endpoint *endpoint, stwi_time now);
 /* A new link came up: after 10 minutes of muteness it is asked once more. */
 void stwi_endpoint_mute_retry(struct stwi_endpoint *endpoint, stwi_time now);
 /* A link that was never asked died young too: the PINGs were not to blame. */

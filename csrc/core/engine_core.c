@@ -77,6 +77,7 @@ struct stwi_effect *stwi_conn_effect(struct stwi_conn *conn, enum stwi_effect_ki
 }
 
 stw_event *stwi_conn_event(struct stwi_conn *conn, stw_event_kind kind, uint32_t link) {
+  if (conn->has_ended) return NULL;
   struct stwi_effect *effect = stwi_conn_effect(conn, STWI_FX_EVENT, link);
   if (effect == NULL) return NULL;
   effect->u.event.kind = kind;
@@ -133,9 +134,9 @@ static void forget_conn(struct stwi_core *core, struct stwi_conn *conn) {
 }
 
 static void turn_conn(struct stwi_core *core, struct stwi_conn *conn) {
-  stwi_conn_timers(conn);
-  stwi_conn_pump(conn);
-  stwi_conn_tell_ends(conn);
+  if (!conn->has_ended) stwi_conn_timers(conn);
+  if (!conn->has_ended) stwi_conn_pump(conn);
+  if (!conn->has_ended) stwi_conn_tell_ends(conn);
   stwi_heap_set(&core->heap, conn->slot, stwi_conn_deadline(conn));
   stwi_conn_effect(conn, STWI_FX_PUBLISH, 0);
 }

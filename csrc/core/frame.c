@@ -415,6 +415,15 @@ struct stwi_item stwi_decoder_next(struct stwi_decoder *d, const uint8_t **bytes
   return message_item(d, &whole);
 }
 
+uint8_t *stwi_decoder_detach(struct stwi_decoder *d, const struct stwi_item *item) {
+  if (item->data != d->held || d->message_bytes + d->control_bytes > 0)
+    return NULL;
+  uint8_t *held = d->held;
+  d->held = NULL;
+  d->held_capacity = 0;
+  return held;
+}
+
 bool stwi_decoder_mid_message(const struct stwi_decoder *d) {
   return d->message_opcode != 0;
 }

@@ -111,6 +111,11 @@ void stwi_decoder_fini(struct stwi_decoder *d);
  */
 struct stwi_item stwi_decoder_next(struct stwi_decoder *d, const uint8_t **bytes, size_t *size);
 
+/* Hands over the buffer in which `item`, the last one given, was assembled, so that it outlives the
+ * next call: the caller frees it with stwi_free.  NULL: the item lies in the input, or the decoder
+ * needs the buffer. */
+uint8_t *stwi_decoder_detach(struct stwi_decoder *d, const struct stwi_item *item);
+
 /* True from the first header of a message until its last byte: control frames may come now, and a
  * link that ends now has lost a message. */
 bool stwi_decoder_mid_message(const struct stwi_decoder *d);

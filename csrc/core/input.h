@@ -25,7 +25,7 @@ enum stwi_input_kind {
   STWI_IN_OPEN,     /* a new conn in slot `conn`; takes u.open.config */
   STWI_IN_REOPEN,
   STWI_IN_CLOSE,    /* u.close.deadline */
-  STWI_IN_FORGET,   /* the slot is given back when the step returns */
+  STWI_IN_FORGET,   /* the slot is free when its links have all said DOWN */
   STWI_IN_KICK,
   STWI_IN_SUBMIT,   /* takes u.submit.chunks: admitted messages */
   STWI_IN_CANCEL,   /* u.cancel.number */

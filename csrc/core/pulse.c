@@ -129,8 +129,8 @@ stwi_time stwi_pulse_deadline(const struct stwi_pulse *pulse, stwi_time now) {
 /* Silence before `now` says nothing; open questions count from now on. */
 static void forgive(struct stwi_pulse *pulse, stwi_time now) {
   pulse->counts_from = now;
-  if (pulse->asked_at != 0)
-    pulse->asked_at = as_question(now);
+  if (pulse->asked_at != 0 && pulse->asked_at < now)
+    pulse->asked_at = now;
   restart_idle(pulse, now);
 }
 

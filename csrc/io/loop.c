@@ -194,8 +194,8 @@ bool stwi_loop_settle(struct stwi_loop *loop, bool (*is_done)(void *owner), void
   loop->is_settling = true;
   while (!is_done(owner) && !is_over)
     uv_run(&loop->uv, UV_RUN_ONCE);
-  loop->is_settling = false;
   uv_close((uv_handle_t *)patience, on_patience_closed);
   uv_run(&loop->uv, UV_RUN_NOWAIT);
+  loop->is_settling = false;
   return is_done(owner);
 }

@@ -15,224 +15,8 @@ enum {
   SPARE_FDS = 8,
   HEADER_BYTES_MAX = 4096, /* of an answer; stays allocated with the connection */
   WRITE_BYTES_MAX = 64 * 1024 * 1024,
-  FREE_PATIENCE_MS = 2000,
-  GENERATION_SHIFT = 32
+  FREE_PATIENCE_MS = 2000
 };
-
-/* ---- lanes by key ---- */
-
-static bool grow_lanes(struct stwi_ws *ws) {
-  const uint32_t capacity = ws->lane_capacity == 0 ? 16 : ws->lane_capacity * 2;
-  struct stwi_ws_lane **lanes = stwi_realloc(ws->lanes, capacity * sizeof *lanes);
-  if (lanes == NULL)
-    return false;
-  ws->lanes = lanes;
-  uint32_t *generations = stwi_realloc(ws->lane_generations, capacity * sizeof *generations);
-  if (generations == NULL)
-    return false;
-  ws->lane_generations = generations;
-  for (uint32_t i = ws->lane_capacity; i < capacity; i++) {
-    lanes[i] = NULL;
-    generations[i] = 0;
-  }
-  ws->lane_capacity = capacity;
-  return true;
-}
-
-struct stwi_ws_lane *stwi_ws_lane_new(struct stwi_ws_link *link) {
-  struct stwi_ws *ws = link->ws;
-  while (ws->lane_hint < ws->lane_capacity && ws->lanes[ws->lane_hint] != NULL)
-    ws->lane_hint++;
-  if (ws->lane_hint == ws->lane_capacity && !grow_lanes(ws))
-    return NULL;
-  struct stwi_ws_lane *lane = stwi_alloc(sizeof *lane);
-  if (lane == NULL)
-    return NULL;
-  *lane = (struct stwi_ws_lane){.link = link, .next = link->lanes, .key = ws->lane_hint, .fd = -1};
-  link->lanes = lane;
-  ws->lanes[lane->key] = lane;
-  ws->lane_generations[lane->key]++;
-  ws->lane_hint++;
-  return lane;
-}
-
-void stwi_ws_lane_free(struct stwi_ws_lane *lane) {
-  struct stwi_ws *ws = lane->link->ws;
-  struct stwi_ws_lane **at = &lane->link->lanes;
-  while (*at != lane)
-    at = &(*at)->next;
-  *at = lane->next;
-  if (lane->link->up == lane)
-    lane->link->up = NULL;
-  ws->lanes[lane->key] = NULL;
-  if (lane->key < ws->lane_hint)
-    ws->lane_hint = lane->key;
-  stwi_free(lane->proxy);
-  stwi_free(lane);
-}
-
-void *stwi_ws_lane_key(const struct stwi_ws_lane *lane) {
-  const uint64_t generation = lane->link->ws->lane_generations[lane->key];
-  return (void *)(uintptr_t)(generation << GENERATION_SHIFT | (lane->key + 1u));
-}
-
-static struct stwi_ws_lane *lane_of(struct lws *wsi) {
-  const uint64_t value = (uintptr_t)lws_get_opaque_user_data(wsi);
-  const uint32_t index = (uint32_t)value - 1u;
-  const struct stwi_ws *ws = lws_context_user(lws_get_context(wsi));
-  if (value == 0 || index >= ws->lane_capacity || ws->lanes[index] == NULL ||
-      ws->lane_generations[index] != (uint32_t)(value >> GENERATION_SHIFT))
-    return NULL;
-  return ws->lanes[index];
-}
-
-/* ---- links ---- */
-
-static struct stwi_ws_link *link_of(const struct stwi_ws *ws, uint32_t conn, uint32_t generation) {
-  struct stwi_ws_link *link = conn < ws->conn_capacity ? ws->conns[conn] : NULL;
-  while (link != NULL && link->link != generation)
-    link = link->next;
-  return link;
-}
-
-static bool grow_conns(struct stwi_ws *ws, uint32_t conn) {
-  if (conn < ws->conn_capacity)
-    return true;
-  size_t capacity = ws->conn_capacity == 0 ? 16 : ws->conn_capacity;
-  while (capacity <= conn)
-    capacity *= 2;
-  struct stwi_ws_link **conns = stwi_realloc(ws->conns, capacity * sizeof(struct stwi_ws_link *));
-  if (conns == NULL)
-    return false;
-  for (size_t i = ws->conn_capacity; i < capacity; i++)
-    conns[i] = NULL;
-  ws->conns = conns;
-  ws->conn_capacity = capacity;
-  return true;
-}
-
-static struct stwi_ws_link *link_new(struct stwi_ws *ws, uint32_t conn, uint32_t generation) {
-  if (!grow_conns(ws, conn))
-    return NULL;
-  struct stwi_ws_link *link = stwi_alloc(sizeof *link);
-  struct stwi_ws_attempt *attempt = stwi_alloc(sizeof *attempt);
-  if (link == NULL || attempt == NULL) {
-    stwi_free(link);
-    stwi_free(attempt);
-    return NULL;
-  }
-  memset(attempt, 0, sizeof *attempt);
-  *link = (struct stwi_ws_link){.ws = ws, .next = ws->conns[conn], .attempt = attempt,
-                                .conn = conn, .link = generation};
-  ws->conns[conn] = link;
-  return link;
-}
-
-static void link_unlink(struct stwi_ws_link *link) {
-  struct stwi_ws *ws = link->ws;
-  struct stwi_ws_link **at = &ws->conns[link->conn];
-  while (*at != link)
-    at = &(*at)->next;
-  *at = link->next;
-  if (!link->is_deferred)
-    return;
-  at = &ws->deferred;
-  while (*at != link)
-    at = &(*at)->next_deferred;
-  *at = link->next_deferred;
-  if (link->next_deferred == NULL)
-    ws->deferred_end = at;
-}
-
-static void link_free(struct stwi_ws_link *link) {
-  stwi_ws_attempt_free(link);
-  stwi_free(link);
-}
-
-void stwi_ws_put(struct stwi_ws_link *link, struct stwi_input *input) {
-  if (link->ws->is_freeing)
-    return;
-  input->conn = link->conn;
-  input->link = link->link;
-  link->ws->sink.put(link->ws->sink.owner, input);
-}
-
-void stwi_ws_phase(struct stwi_ws_link *link, stw_phase phase) {
-  if (phase <= link->phase || link->is_over)
-    return;
-  link->phase = phase;
-  struct stwi_input input = {.kind = STWI_IN_PHASE, .u.phase.phase = phase};
-  stwi_ws_put(link, &input);
-}
-
-static void put_down(struct stwi_ws_link *link) {
-  struct stwi_input input = {.kind = STWI_IN_DOWN};
-  if (link->is_cut) {
-    input.u.down.cause = STW_CAUSE_REQUESTED;
-    input.u.down.detail = "cut by this side";
-  } else if (link->attempt != NULL && link->attempt->has_failed) {
-    const struct stwi_ws_failure *failure = &link->attempt->failure;
-    input.u.down.cause = failure->cause;
-    input.u.down.http_status = failure->http_status;
-    input.u.down.retry_after_ms = failure->retry_after_ms;
-    input.u.down.detail = failure->detail;
-  } else {
-    input.u.down.cause = link->cause;
-    input.u.down.detail = link->detail;
-  }
-  stwi_ws_put(link, &input);
-}
-
-void stwi_ws_settle(struct stwi_ws_link *link) {
-  if (!link->is_over || link->is_busy || link->lanes != NULL)
-    return;
-  link_unlink(link);
-  put_down(link);
-  link_free(link);
-}
-
-/* ---- deferred work ---- */
-
-void stwi_ws_defer(struct stwi_ws_link *link) {
-  struct stwi_ws *ws = link->ws;
-  if (link->is_deferred || ws->is_freeing)
-    return;
-  link->is_deferred = true;
-  link->next_deferred = NULL;
-  *ws->deferred_end = link;
-  ws->deferred_end = &link->next_deferred;
-  lws_cancel_service(ws->context);
-}
-
-static void kill_lanes(struct stwi_ws_link *link) {
-  struct stwi_ws_lane *next;
-  for (struct stwi_ws_lane *lane = link->lanes; lane != NULL; lane = next) {
-    next = lane->next;
-    if (link->is_over || lane->is_doomed)
-      stwi_ws_kill(lane);
-  }
-}
-
-static void run_deferred(struct stwi_ws *ws) {
-  size_t count = 0;
-  for (const struct stwi_ws_link *link = ws->deferred; link != NULL; link = link->next_deferred)
-    count++;
-  for (; count > 0 && ws->deferred != NULL; count--) {
-    struct stwi_ws_link *link = ws->deferred;
-    ws->deferred = link->next_deferred;
-    if (ws->deferred == NULL)
-      ws->deferred_end = &ws->deferred;
-    link->is_deferred = false;
-    link->is_busy = true;
-    if (link->is_broken && link->up != NULL)
-      stwi_ws_lost(link->up, NULL, 0);
-    if (link->is_resuming)
-      stwi_ws_resume(link);
-    kill_lanes(link);
-    link->is_busy = false;
-    stwi_ws_settle(link);
-  }
-}
 
 /* ---- what libwebsockets says ---- */
 
@@ -244,6 +28,11 @@ static void on_destroyed(struct stwi_ws_lane *lane) {
     return;
   }
   if (link->up != lane && !link->is_over && !lane->is_doomed) {
+    if (!lane->is_lost) {
+      const struct stwi_ws_failure failure = stwi_ws_failure(
+          STW_CAUSE_TCP_RESET, "libwebsockets ended the connection without a reason");
+      stwi_ws_fail(link, &failure);
+    }
     stwi_ws_lane_failed(lane);
     return;
   }
@@ -345,10 +134,10 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
   struct stwi_ws_lane *lane;
   switch (reason) {
   case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
-    run_deferred(lws_context_user(lws_get_context(wsi)));
+    stwi_ws_run_deferred(lws_context_user(lws_get_context(wsi)));
     return 0;
   case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
-    lane = lane_of(wsi);
+    lane = stwi_ws_lane_of(wsi);
     if (lane != NULL && lane->link->attempt != NULL)
       stwi_ws_tls_excuse(lane->link->attempt, user, size != 0);
     return 0;
@@ -361,7 +150,7 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
   case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
   case LWS_CALLBACK_CLOSED_CLIENT_HTTP:
   case LWS_CALLBACK_WSI_DESTROY:
-    lane = lane_of(wsi);
+    lane = stwi_ws_lane_of(wsi);
     return lane == NULL ? 0 : on_lane(lane, wsi, reason, in, size);
   default:
     return 0;
@@ -378,7 +167,7 @@ const struct lws_protocols stwi_ws_protocols[] = {
 static void op_dial(void *transport, uint32_t conn, uint32_t generation,
                     const struct stwi_dial *dial) {
   struct stwi_ws *ws = transport;
-  struct stwi_ws_link *link = link_new(ws, conn, generation);
+  struct stwi_ws_link *link = stwi_ws_link_new(ws, conn, generation);
   if (link == NULL) {
     struct stwi_input input = {.kind = STWI_IN_DOWN, .conn = conn, .link = generation};
     input.u.down.cause = STW_CAUSE_OVERLOAD_LOCAL;
@@ -395,13 +184,13 @@ static void op_dial(void *transport, uint32_t conn, uint32_t generation,
 
 static void op_write(void *transport, uint32_t conn, uint32_t generation, uint8_t *data,
                      size_t size) {
-  struct stwi_ws_link *link = link_of(transport, conn, generation);
+  struct stwi_ws_link *link = stwi_ws_link_of(transport, conn, generation);
   if (link != NULL && link->up != NULL && !link->is_over)
     stwi_ws_write(link, data, size);
 }
 
 static void op_pause(void *transport, uint32_t conn, uint32_t generation, bool on) {
-  struct stwi_ws_link *link = link_of(transport, conn, generation);
+  struct stwi_ws_link *link = stwi_ws_link_of(transport, conn, generation);
   if (link == NULL || link->is_over)
     return;
   link->is_paused = on;
@@ -412,7 +201,7 @@ static void op_pause(void *transport, uint32_t conn, uint32_t generation, bool o
 }
 
 static void op_cut(void *transport, uint32_t conn, uint32_t generation, bool abort) {
-  struct stwi_ws_link *link = link_of(transport, conn, generation);
+  struct stwi_ws_link *link = stwi_ws_link_of(transport, conn, generation);
   if (link == NULL || link->is_cut)
     return;
   link->is_cut = true;
@@ -424,21 +213,27 @@ static void op_cut(void *transport, uint32_t conn, uint32_t generation, bool abo
 
 /* ---- life of the transport ---- */
 
-static bool is_quiet(void *owner) {
-  const struct stwi_ws *ws = owner;
-  return ws->context == NULL && ws->handle_count == 0;
+struct search {
+  const struct lws_context *context;
+  bool is_found;
+};
+
+static void look_for_context(uv_handle_t *handle, void *arg) {
+  struct search *search = arg;
+  search->is_found |= handle->data == search->context;
 }
 
-static void free_links(struct stwi_ws *ws) {
-  for (size_t conn = 0; conn < ws->conn_capacity; conn++) {
-    while (ws->conns[conn] != NULL) {
-      struct stwi_ws_link *link = ws->conns[conn];
-      while (link->lanes != NULL)
-        stwi_ws_lane_free(link->lanes);
-      ws->conns[conn] = link->next;
-      link_free(link);
-    }
+/* libwebsockets closes its connections, then the handles that lie inside the context. */
+static bool is_quiet(void *owner) {
+  struct stwi_ws *ws = owner;
+  struct search search = {.context = ws->context};
+  for (uint32_t i = 0; i < ws->lane_capacity; i++) {
+    if (ws->lanes[i] != NULL)
+      return false;
   }
+  if (search.context != NULL)
+    uv_walk(stwi_loop_uv(ws->loop), look_for_context, &search);
+  return ws->handle_count == 0 && !search.is_found;
 }
 
 static void stop_dials(struct stwi_ws *ws) {
@@ -467,15 +262,31 @@ static void release_sigpipe(void) {
   pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
 }
 
+/* libwebsockets closes its wake-up descriptor at once, and the same number again when the loop has
+ * let go of it; by then it could be anybody's.  So it is taken until then. */
+static void destroy_context(const struct stwi_ws *ws) {
+  lws_context_destroy(ws->context);
+  if (ws->pipe < 0)
+    return;
+  const int placeholder = fcntl(ws->gate, F_DUPFD_CLOEXEC, ws->pipe);
+  if (placeholder >= 0 && placeholder != ws->pipe)
+    close(placeholder);
+}
+
 static void op_free(void *transport) {
   struct stwi_ws *ws = transport;
   ws->is_freeing = true;
   stop_dials(ws);
   if (ws->context != NULL)
+    destroy_context(ws);
+  /* On a foreign loop the first call only closes, and nothing calls again for us. */
+  if (stwi_loop_settle(ws->loop, is_quiet, ws, FREE_PATIENCE_MS) && ws->context != NULL)
     lws_context_destroy(ws->context);
-  stwi_loop_settle(ws->loop, is_quiet, ws, FREE_PATIENCE_MS);
-  free_links(ws);
+
   stwi_resolver_free(ws->resolver);
+  if (ws->context != NULL)
+    return; /* it does not let go: it may call back, so all of it stays */
+  stwi_ws_links_free(ws);
   stwi_ws_profiles_free(ws);
   if (ws->gate >= 0)
     close(ws->gate);
@@ -520,6 +331,12 @@ static struct lws_context *create_context(struct stwi_ws *ws,
   return context;
 }
 
+/* The handles stand in the order in which they were made. */
+static void look_for_poll(uv_handle_t *handle, void *arg) {
+  if (handle->type == UV_POLL)
+    uv_fileno(handle, arg);
+}
+
 /* With a foreign loop a context that could not be made whole is given back half destroyed. */
 static bool has_spare_fds(void) {
   int fds[SPARE_FDS], count = 0;
@@ -555,6 +372,7 @@ static const char *start(struct stwi_ws *ws) {
   if (ws->context == NULL)
     return "libwebsockets could not start on the libuv loop: install its package "
            "libwebsockets-evlib-uv";
+  uv_walk(stwi_loop_uv(ws->loop), look_for_poll, &ws->pipe);
   struct stwi_ws_failure failure;
   if (stwi_ws_profile(ws, &(struct stwi_dial){.ca_file = "", .client_cert = "", .client_key = ""},
                       &failure) == NULL)
@@ -574,6 +392,7 @@ struct stwi_transport stwi_transport_ws_new(struct stwi_loop *loop, struct stwi_
   ws->loop = loop;
   ws->sink = sink;
   ws->gate = -1;
+  ws->pipe = -1;
   ws->deferred_end = &ws->deferred;
   ws->resolver = stwi_resolver_new(stwi_loop_uv(loop));
   *why = start(ws);

@@ -55,6 +55,7 @@ struct stwi_ws {
   size_t handle_count;     /* open handles of libuv that are ours */
   int gate;                /* see transport_ws_dial.c */
   char gate_name[16];
+  int pipe;                /* of libwebsockets, see transport_ws.c; -1: not known */
   int fd_limit;            /* libwebsockets has room for descriptors below it */
   bool is_freeing;         /* nothing is put any more */
   bool has_blocked_sigpipe;
@@ -134,16 +135,25 @@ struct stwi_ws_lane {
 
 /* transport_ws.c */
 extern const struct lws_protocols stwi_ws_protocols[];
+
+/* transport_ws_link.c */
+/* NULL without memory. */
+struct stwi_ws_link *stwi_ws_link_new(struct stwi_ws *ws, uint32_t conn, uint32_t generation);
+struct stwi_ws_link *stwi_ws_link_of(const struct stwi_ws *ws, uint32_t conn, uint32_t generation);
+void stwi_ws_links_free(struct stwi_ws *ws); /* of what is left, without a word */
 void stwi_ws_put(struct stwi_ws_link *link, struct stwi_input *input);
 void stwi_ws_phase(struct stwi_ws_link *link, stw_phase phase);
+/* Has the link looked at again outside of any callback that concerns it. */
 void stwi_ws_defer(struct stwi_ws_link *link);
+void stwi_ws_run_deferred(struct stwi_ws *ws);
 /* Reports the end and frees the link, if it has ended. */
 void stwi_ws_settle(struct stwi_ws_link *link);
 /* NULL without memory. */
 struct stwi_ws_lane *stwi_ws_lane_new(struct stwi_ws_link *link);
 void stwi_ws_lane_free(struct stwi_ws_lane *lane);
-/* What libwebsockets gets as opaque user data. */
+/* What libwebsockets gets as opaque user data, and the lane it stands for: NULL once freed. */
 void *stwi_ws_lane_key(const struct stwi_ws_lane *lane);
+struct stwi_ws_lane *stwi_ws_lane_of(struct lws *wsi);
 
 /* transport_ws_dial.c */
 bool stwi_ws_gate_open(struct stwi_ws *ws);
@@ -202,6 +212,9 @@ int stwi_ws_bytes(struct stwi_ws_lane *lane, const uint8_t *data, size_t size);
 void stwi_ws_writable(struct stwi_ws_lane *lane);
 void stwi_ws_write(struct stwi_ws_link *link, uint8_t *data, size_t size);
 void stwi_ws_resume(struct stwi_ws_link *link);
+void stwi_ws_put_bytes(struct stwi_ws_link *link, const uint8_t *data, size_t size);
+
+/* transport_ws_end.c */
 /* libwebsockets is about to close the lane: takes what is left and finds out why.  `text` is its
  * own sentence or NULL. */
 void stwi_ws_lost(struct stwi_ws_lane *lane, const char *text, size_t size);

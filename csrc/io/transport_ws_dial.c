@@ -232,8 +232,13 @@ static void pass_on(struct stwi_ws_lane *lane) {
     return;
   lane->stage = STWI_WS_IN_LWS;
   widen(lane);
-  if (has_room(lane) && (connect_gate(lane) != NULL || lane->is_handed))
+  if (has_room(lane) && connect_gate(lane) != NULL)
     return;
+  if (lane->is_handed) {
+    /* It failed inside the call, where libwebsockets reports nothing; WSI_DESTROY will follow. */
+    stwi_ws_lost(lane, NULL, 0);
+    return;
+  }
   const struct stwi_ws_failure failure = stwi_ws_failure(
       STW_CAUSE_OVERLOAD_LOCAL,
       "no room for another connection: memory is short, or RLIMIT_NOFILE (%d when the engine was "

@@ -80,7 +80,7 @@ function absorbers.credentials_needed(self, event)
     end
     local ok, message = self._core:supply(answer)
     if not ok then
-      error("credentials were refused: " .. message, 0)
+      error(message, 0)
     end
   end, event, self)
 end
@@ -324,12 +324,12 @@ end
 --- All that has happened since, as an array of events; never waits and calls no handler.
 -- nil, message, "closed" once the last event has been taken.
 function Conn:poll()
-  if self._head > self._tail then
-    if self:has_ended() then
-      return ended_refusal(self)
-    end
+  local is_empty = self._head > self._tail
+  if is_empty and self:has_ended() then
+    return ended_refusal(self)
+  elseif not self:has_ended() and not is_over_bound(self) then
     local count, message, code = pull(self)
-    if not count then
+    if not count and is_empty then
       return nil, message, code
     end
   end

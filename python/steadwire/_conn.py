@@ -13,7 +13,7 @@ import logging
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from steadwire import _core
@@ -25,6 +25,7 @@ from steadwire.errors import (
     ClosedError,
     ConnectError,
     HandleError,
+    NotFoundError,
     QueueFull,
     StateError,
     SteadwireError,
@@ -228,13 +229,14 @@ class ConnBase:
         ttl: Duration | None,
         key: Key,
         guarantee: Guarantee | str | None,
-    ) -> tuple[int, int]:
-        """Queues messages in order: the number of the first, and how many."""
+    ) -> range:
+        """Queues messages in order; their numbers."""
         encode = self._encode
         bodies = messages if encode is None else [encode(message) for message in messages]
         number = self._setup.guarantee if guarantee is None else Guarantee(guarantee).number
         try:
-            return self._core.send_many(bodies, number, 0 if ttl is None else ttl_ms(ttl), key)
+            ms = 0 if ttl is None else ttl_ms(ttl)
+            return numbers_of(*self._core.send_many(bodies, number, ms, key))
         except HandleError:
             raise self._refusal() from None
 
@@ -301,7 +303,10 @@ class ConnBase:
             self._urgent.pop()
 
     def _act(self) -> None:
-        """Acts on pending events; each is removed after, so that an interruption loses none."""
+        """Acts on pending events; each is removed after, so that an interruption loses none.
+
+        Nothing here calls back into code of the host.
+        """
         pending = self._pending
         while pending:
             raw = pending[0]
@@ -485,8 +490,9 @@ class ConnBase:
         bodies: list[str | bytes] = []
         outbox = self.outbox
         for entry in outbox:
-            entries.append(entry)
-            bodies.append(outbox._body(entry))
+            with suppress(NotFoundError):  # it has been proven meanwhile
+                bodies.append(outbox._body(entry))
+                entries.append(entry)
         count = max(len(entries), self._left)
         return Undelivered(count, entries, bodies) if count else None
 
@@ -556,7 +562,11 @@ def ttl_ms(ttl: Duration) -> int:
     return ms
 
 
-def partly_full(error: QueueFull) -> tuple[int, int]:
+def numbers_of(first: int, count: int) -> range:
+    """What send_many has answered."""
+    return range(first, first + count)
+
+
+def partly_full(error: QueueFull) -> range:
     """What send_many had taken before the outbox was full."""
-    taken: tuple[int, int] = getattr(error, "taken", (0, 0))
-    return taken
+    return numbers_of(*getattr(error, "taken", (0, 0)))

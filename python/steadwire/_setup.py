@@ -26,7 +26,7 @@ class Credentials(TypedDict, total=False):
     expires_in: Duration
 
 
-CredentialsSource = Callable[..., Credentials | Awaitable[Credentials]]
+CredentialsSource = Callable[..., Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 """A plain or async function without arguments, or with the event as its only one."""
 
 Url = str | Iterable[str]
@@ -99,9 +99,10 @@ def supply(core: _core.Conn, answer: Any) -> None:
     unknown = sorted(set(answer) - known)
     if unknown:
         raise TypeError(f"credentials have no {unknown[0]!r}: use url, token, headers, expires_in")
-    headers: list[str] = []
-    for name, value in (answer.get("headers") or {}).items():
-        headers += [name, value]
+    given = answer.get("headers")
+    headers: list[str] | None = None
+    if given is not None:
+        headers = [text for item in given.items() for text in item]
     expires_in = answer.get("expires_in")
     valid_ms = 0 if expires_in is None else max(1, milliseconds(expires_in, "expires_in"))
     core.supply(answer.get("url"), answer.get("token"), headers, valid_ms)

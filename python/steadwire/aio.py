@@ -12,8 +12,9 @@ import contextlib
 import contextvars
 import inspect
 import os
+import time
 import weakref
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Unpack
@@ -65,8 +66,12 @@ class Receipts(BaseReceipts[Receipt]):
         self, proof: Proof | str | None = None, *, timeout: Duration | None = None
     ) -> None:
         """Waits until all of them have `proof`; as `Receipt.wait`."""
-        if self:
-            await self._all().wait(proof, timeout=timeout)
+        left = optional_seconds(timeout)
+        deadline = None if left is None else time.monotonic() + left
+        for run in self._runs():
+            if deadline is not None:
+                left = max(0.0, deadline - time.monotonic())
+            await run.wait(proof, timeout=left)
 
 
 class Events(EventQueue):
@@ -362,17 +367,16 @@ class Connection(ConnBase):
         On QueueFull its `receipts` are those of the first messages, which were queued.
         """
         try:
-            first, count = self._admit_many(messages, ttl, key, guarantee)
+            numbers = self._admit_many(messages, ttl, key, guarantee)
         except QueueFull as error:
-            error.receipts = self._receipts(*partly_full(error))
+            error.receipts = self._receipts(partly_full(error))
             raise
-        return self._receipts(first, count)
+        return self._receipts(numbers)
 
-    def _receipts(self, first: int, count: int) -> Receipts:
-        if count:
-            last = first + count - 1
-            self.last_receipt = Receipt(self, last, last)
-        return Receipts(self, first, count, Receipt)
+    def _receipts(self, numbers: Sequence[int]) -> Receipts:
+        if numbers:
+            self.last_receipt = Receipt(self, numbers[-1], numbers[-1])
+        return Receipts(self, numbers, Receipt)
 
     async def send(
         self,
@@ -401,6 +405,35 @@ class Connection(ConnBase):
                     return self.post(message, ttl=ttl, key=key, guarantee=guarantee)
                 except QueueFull:
                     pass
+
+    async def send_many(
+        self,
+        messages: Iterable[Any],
+        *,
+        ttl: Duration | None = None,
+        key: Key = None,
+        guarantee: Guarantee | str | None = None,
+        timeout: Duration | None = None,
+    ) -> Receipts:
+        """Queues messages in order, waiting for room; Timeout if it took too long.
+
+        Cancelled or out of time, the first ones are queued: `last_receipt` is that of the last.
+        """
+        await self._turn()
+        left = list(messages)
+        deadline = self._deadline(timeout)
+        numbers: list[int] = []
+        with self._urgently():
+            while True:
+                try:
+                    some = self.post_many(left, ttl=ttl, key=key, guarantee=guarantee)
+                except QueueFull as full:
+                    taken = full.receipts.numbers if full.receipts else ()
+                else:
+                    return self._receipts([*numbers, *some.numbers])
+                numbers += taken
+                del left[: len(taken)]
+                await self._wait_room(deadline)
 
     async def _wait_room(self, deadline: float | None) -> None:
         """Waits for word of room, but no longer than a tick: it may lie behind messages."""

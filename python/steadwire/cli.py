@@ -13,11 +13,13 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
 from steadwire import __version__
@@ -124,6 +126,8 @@ class _Session:
         self.arguments = arguments
         self.connecting = connecting
         self.linger = linger
+        self.lines = _Lines()
+        self.sent = 0
         self.ended_badly = 0
         self.failure: ConnectError | None = None
         self.stop = asyncio.Event()
@@ -156,7 +160,7 @@ class _Session:
         return 0
 
     def verdict(self, left: int) -> int:
-        missing = left + self.ended_badly
+        missing = left + self.ended_badly + self.lines.read - self.sent
         if missing:
             self.say({"event": "undelivered", "messages": missing}, f"{missing} not delivered")
         if self.failure is not None:
@@ -168,14 +172,14 @@ class _Session:
 
     async def send_lines(self, conn: Connection) -> None:
         """Sends stdin to its end; then waits until all has its proof, and lingers."""
-        lines = _Lines()
-        while (line := await lines.next()) is not None:
-            body = line.rstrip(b"\r\n")
+        self.lines.start()
+        while (line := await self.lines.next()) is not None:
+            body = line.removesuffix(b"\r")
             is_binary = self.arguments.binary
             try:
                 await conn.send(body if is_binary else body.decode(errors="replace"))
+                self.sent += 1
             except SteadwireError as error:
-                self.ended_badly += 1
                 self.say({"event": "refused", "text": str(error)}, f"not sent: {error}")
         if conn.last_receipt is not None:
             with contextlib.suppress(SteadwireError):
@@ -223,27 +227,43 @@ class _Session:
             self.say(row, _sentence(event))
 
     def say(self, row: dict[str, Any], sentence: str) -> None:
-        if self.arguments.quiet or not sentence:
+        if self.arguments.quiet:
             return
         if self.arguments.json:
             print(json.dumps(row, default=str), file=sys.stderr, flush=True)
-        else:
+        elif sentence:
             print(f"{time.strftime('%H:%M:%S')} {sentence}", file=sys.stderr, flush=True)
 
 
 class _Lines:
-    """The lines of stdin, read by a thread so that files, pipes and terminals all work."""
+    """The lines of stdin, read by a thread so that files, pipes and terminals all work.
+
+    It reads the descriptor itself: the lock of sys.stdin would stop the interpreter from ending.
+    """
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.read = 0
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1024)
+
+    def start(self) -> None:
+        """Starts to read; in the loop that takes the lines."""
+        self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._read, name="stdin", daemon=True).start()
 
     def _read(self) -> None:
-        with contextlib.suppress(RuntimeError, OSError, ValueError):
-            for line in sys.stdin.buffer:
-                asyncio.run_coroutine_threadsafe(self._queue.put(line), self._loop).result()
-            asyncio.run_coroutine_threadsafe(self._queue.put(None), self._loop).result()
+        rest = b""
+        with contextlib.suppress(RuntimeError, OSError, CancelledError):
+            while chunk := os.read(0, 1 << 16):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._put(line)
+            if rest:
+                self._put(rest)
+            self._put(None)
+
+    def _put(self, line: bytes | None) -> None:
+        self.read += line is not None
+        asyncio.run_coroutine_threadsafe(self._queue.put(line), self._loop).result()
 
     async def next(self) -> bytes | None:
         """The next line, None at the end."""

@@ -203,18 +203,17 @@ ReceiptType = TypeVar("ReceiptType", bound=BaseReceipt)
 class BaseReceipts(Sequence[ReceiptType], Generic[ReceiptType]):
     """The receipts of messages that were sent together; each is made when it is looked at."""
 
-    __slots__ = ("_conn", "_first", "_count", "_type")
+    __slots__ = ("_conn", "_type", "numbers")
 
     def __init__(
-        self, conn: ConnBase, first: int, count: int, receipt_type: type[ReceiptType]
+        self, conn: ConnBase, numbers: Sequence[int], receipt_type: type[ReceiptType]
     ) -> None:
         self._conn = conn
-        self._first = first
-        self._count = count
         self._type = receipt_type
+        self.numbers = numbers
 
     def __len__(self) -> int:
-        return self._count
+        return len(self.numbers)
 
     @overload
     def __getitem__(self, index: int) -> ReceiptType: ...
@@ -223,17 +222,22 @@ class BaseReceipts(Sequence[ReceiptType], Generic[ReceiptType]):
     def __getitem__(self, index: slice) -> list[ReceiptType]: ...
 
     def __getitem__(self, index: int | slice) -> ReceiptType | list[ReceiptType]:
-        numbers = range(self._first, self._first + self._count)
         if isinstance(index, slice):
-            return [self._type(self._conn, number, number) for number in numbers[index]]
-        return self._type(self._conn, numbers[index], numbers[index])
+            return [self._type(self._conn, number, number) for number in self.numbers[index]]
+        number = self.numbers[index]
+        return self._type(self._conn, number, number)
 
     def __iter__(self) -> Iterator[ReceiptType]:
-        for number in range(self._first, self._first + self._count):
+        for number in self.numbers:
             yield self._type(self._conn, number, number)
 
-    def _all(self) -> ReceiptType:
-        return self._type(self._conn, self._first, self._first + self._count - 1)
+    def _runs(self) -> Iterator[ReceiptType]:
+        """One receipt for each run of numbers without a hole."""
+        start = 0
+        for end in range(1, len(self.numbers) + 1):
+            if end == len(self.numbers) or self.numbers[end] != self.numbers[end - 1] + 1:
+                yield self._type(self._conn, self.numbers[start], self.numbers[end - 1])
+                start = end
 
     def __repr__(self) -> str:
-        return f"<{self._count} receipts from {self._first}>"
+        return f"<{len(self.numbers)} receipts>"

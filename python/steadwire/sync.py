@@ -1,8 +1,10 @@
 """The blocking face: the same conn for scripts, threads and notebook cells; needs no event loop.
 
-Whoever waits drains the mailbox, without the GIL and waking at least every 100 ms for signals;
-other threads that wait are told by it. Between calls the engine goes on by itself: heartbeats,
-reconnects, replay and receiving (up to its bounds) do not need this face to be called.
+Each thread that waits polls the mailbox without the GIL, wakes at least every 100 ms for signals,
+and drains it. Between calls the engine goes on by itself: heartbeats, reconnects, replay and
+receiving (up to its bounds) do not need this face to be called. A signal handler that raises, as
+that of Ctrl-C does, can do so at any moment: so locks are only ever taken by `with`, and a message
+leaves the inbox in the last step.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Unpack
 
@@ -22,13 +25,19 @@ from steadwire._core import Message
 from steadwire._setup import CredentialsSource, Setup, Url, call_credentials, make_setup, supply
 from steadwire._units import Duration, optional_seconds, seconds
 from steadwire.codec import CodecLike
-from steadwire.errors import ConnectTimeout, QueueFull, Timeout, Undelivered
+from steadwire.errors import ConnectTimeout, HandleError, QueueFull, Timeout, Undelivered
 from steadwire.events import CredentialsNeeded, Event, StateChanged, make_event
 from steadwire.receipts import BaseReceipt, BaseReceipts
 from steadwire.words import Guarantee, Options, Proof
 
 SLICE_S = 0.1
 """The longest stretch for which a thread waits before it looks around."""
+
+SHARED_SLICE_S = 0.01
+"""The same while other threads wait too: one of them may have drained what this one waits for."""
+
+FULL_SLICE_S = 0.01
+"""The same while the inbox is full and another thread has to take from it."""
 
 
 class Receipt(BaseReceipt):
@@ -57,8 +66,12 @@ class Receipts(BaseReceipts[Receipt]):
 
     def wait(self, proof: Proof | str | None = None, *, timeout: Duration | None = None) -> None:
         """Waits until all of them have `proof`; as `Receipt.wait`."""
-        if self:
-            self._all().wait(proof, timeout=timeout)
+        left = optional_seconds(timeout)
+        deadline = None if left is None else time.monotonic() + left
+        for run in self._runs():
+            if deadline is not None:
+                left = max(0.0, deadline - time.monotonic())
+            run.wait(proof, timeout=left)
 
 
 class Events(EventQueue):
@@ -145,50 +158,59 @@ class Connection(ConnBase):
     last_receipt: Receipt | None
 
     def __init__(self, setup: Setup) -> None:
-        self._turn = threading.Lock()
-        self._news = threading.Condition()
+        self._acting = threading.Lock()
+        self._waiting: list[None] = []  # one entry for each thread that waits
+        self._asked: deque[CredentialsNeeded] = deque()
         super().__init__(setup)
 
     # --- waiting ---
 
     def _wait_for(self, is_there: Callable[[], bool], timeout: Duration | None) -> None:
-        """Waits until `is_there()`, draining the mailbox or being told by who does; Timeout."""
+        """Drains the mailbox until `is_there()`; Timeout."""
         left = optional_seconds(timeout)
         deadline = None if left is None else time.monotonic() + left
-        self._try_pump(0.0)
-        while not is_there():
-            slice_s = SLICE_S if deadline is None else min(SLICE_S, deadline - time.monotonic())
-            if slice_s <= 0.0:
-                raise Timeout("the time given to the call is over")
-            if not self._try_pump(slice_s):
-                with self._news:
-                    self._news.wait(slice_s)
-
-    def _try_pump(self, slice_s: float) -> bool:
-        """Waits for the mailbox and drains it; False if another thread does so already."""
-        if not self._turn.acquire(blocking=False):
-            return False
+        self._waiting.append(None)
         try:
-            if not self._final:
-                self._pump_once(slice_s)
+            self._pump()
+            while not is_there():
+                slice_s = SLICE_S if len(self._waiting) == 1 else SHARED_SLICE_S
+                if deadline is not None:
+                    slice_s = min(slice_s, deadline - time.monotonic())
+                if slice_s <= 0.0:
+                    raise Timeout("the time given to the call is over")
+                self._wait_once(slice_s)
+                self._pump()
         finally:
-            self._turn.release()
-        with self._news:
-            self._news.notify_all()
-        return True
+            self._waiting.pop()
 
-    def _pump_once(self, slice_s: float) -> None:
-        if slice_s and not self._is_full:
-            self._core.wait(slice_s)
-        self._pump()
-        if slice_s and self._is_full:
+    def _wait_once(self, slice_s: float) -> None:
+        if self._is_full:
             self._look_for_change()
-            time.sleep(min(slice_s, 0.01))
+            time.sleep(min(slice_s, FULL_SLICE_S))
+            return
+        try:
+            self._core.wait(slice_s)
+        except HandleError:
+            if not self._final:  # closed by another thread
+                raise
+
+    def _pump(self) -> None:
+        try:
+            super()._pump()
+        except HandleError:
+            if not self._final:
+                raise
+        while self._asked:
+            self._answer(self._asked.popleft())
+
+    def _act(self) -> None:
+        with self._acting:
+            super()._act()
 
     def forget_inherited(self) -> None:
-        """In a forked child, where the holder of a lock may not exist."""
-        self._turn = threading.Lock()
-        self._news = threading.Condition()
+        """In a forked child, where the holder of the lock may not exist."""
+        self._acting = threading.Lock()
+        self._waiting.clear()
         super().forget_inherited()
 
     def _is_over(self) -> bool:
@@ -277,17 +299,16 @@ class Connection(ConnBase):
         On QueueFull its `receipts` are those of the first messages, which were queued.
         """
         try:
-            first, count = self._admit_many(messages, ttl, key, guarantee)
+            numbers = self._admit_many(messages, ttl, key, guarantee)
         except QueueFull as error:
-            error.receipts = self._receipts(*partly_full(error))
+            error.receipts = self._receipts(partly_full(error))
             raise
-        return self._receipts(first, count)
+        return self._receipts(numbers)
 
-    def _receipts(self, first: int, count: int) -> Receipts:
-        if count:
-            last = first + count - 1
-            self.last_receipt = Receipt(self, last, last)
-        return Receipts(self, first, count, Receipt)
+    def _receipts(self, numbers: Sequence[int]) -> Receipts:
+        if numbers:
+            self.last_receipt = Receipt(self, numbers[-1], numbers[-1])
+        return Receipts(self, numbers, Receipt)
 
     def send(
         self,
@@ -313,11 +334,44 @@ class Connection(ConnBase):
                 self._wait_for(is_queued, timeout)
         return made[0]
 
+    def send_many(
+        self,
+        messages: Iterable[Any],
+        *,
+        ttl: Duration | None = None,
+        key: Key = None,
+        guarantee: Guarantee | str | None = None,
+        timeout: Duration | None = None,
+    ) -> Receipts:
+        """Queues messages in order, waiting for room; Timeout if it took too long.
+
+        Out of time, the first ones are queued: `last_receipt` is that of the last.
+        """
+        left = list(messages)
+        numbers: list[int] = []
+
+        def are_queued() -> bool:
+            try:
+                numbers.extend(self.post_many(left, ttl=ttl, key=key, guarantee=guarantee).numbers)
+            except QueueFull as full:
+                taken = full.receipts.numbers if full.receipts else ()
+                numbers.extend(taken)
+                del left[: len(taken)]
+                return False
+            return True
+
+        with self._urgently():
+            self._wait_for(are_queued, timeout)
+        return self._receipts(numbers)
+
     # --- credentials ---
 
     def _on_credentials(self, event: CredentialsNeeded) -> None:
-        if self._setup.credentials is None:
-            return
+        if self._setup.credentials is not None:
+            self._asked.append(event)  # answered outside the lock: the function may use the conn
+
+    def _answer(self, event: CredentialsNeeded) -> None:
+        assert self._setup.credentials is not None
         try:
             answer = call_credentials(self._setup.credentials, event)
             supply(self._core, _finished(answer) if inspect.isawaitable(answer) else answer)
@@ -329,10 +383,9 @@ class Connection(ConnBase):
     # --- beginning and end ---
 
     def _until_online(self) -> None:
+        limit = self._setup.connect_timeout
         try:
-            self._wait_for(
-                lambda: self._has_been_online or self._is_over(), self._setup.connect_timeout
-            )
+            self._wait_for(lambda: self._has_been_online or self._is_over(), limit)
         except Timeout:
             if self._trouble is not None:
                 raise self._connect_error(ConnectTimeout, self._trouble) from None
@@ -345,243 +398,6 @@ class Connection(ConnBase):
         """Waits until messages flow; Timeout, or what ended the conn."""
         self._wait_for(lambda: self._is_over() or self.state in LIVE, timeout)
         if self._is_over():
-            raise self._end_error()
-
-    def close(self) -> None:
-        """Lets recv() and iteration have the messages again."""
-        self._conn._stop_stream()
-
-
-class Batches:
-    """Everything that has arrived, a list at a time."""
-
-    def __init__(self, conn: Connection, raw: bool) -> None:
-        self._conn = conn
-        conn._check_no_stream()
-        if raw:
-            conn._set_raw(True)
-            weakref.finalize(self, conn._set_raw, False)
-
-    def __iter__(self) -> Batches:
-        return self
-
-    def __next__(self) -> list[Any]:
-        conn = self._conn
-        if not conn._has_message(None):
-            conn._raise_failure()
-            raise StopIteration
-        items = list(conn._inbox)
-        conn._inbox.clear()
-        if conn._decode is not None and not conn._is_raw:
-            return [conn._made(item) for item in items]
-        return items
-
-
-class Connection(ConnBase):
-    """A conn of the blocking face: `for message in conn` survives reconnects.
-
-    All methods may be called from any thread.
-    """
-
-    last_receipt: Receipt | None
-
-    def __init__(self, setup: Setup) -> None:
-        self._turn = threading.Lock()
-        self._news = threading.Condition()
-        super().__init__(setup)
-
-    # --- waiting ---
-
-    def _wait_for(self, is_there: Callable[[], bool], timeout: Duration | None) -> None:
-        """Waits until `is_there()`, draining the mailbox or being told by who does; Timeout."""
-        left = optional_seconds(timeout)
-        deadline = None if left is None else time.monotonic() + left
-        self._try_pump(0.0)
-        while not is_there():
-            slice_s = SLICE_S if deadline is None else min(SLICE_S, deadline - time.monotonic())
-            if slice_s <= 0.0:
-                raise Timeout("the time given to the call is over")
-            if not self._try_pump(slice_s):
-                with self._news:
-                    self._news.wait(slice_s)
-
-    def _try_pump(self, slice_s: float) -> bool:
-        """Waits for the mailbox and drains it; False if another thread does so already."""
-        if not self._turn.acquire(blocking=False):
-            return False
-        try:
-            if not self._final:
-                self._pump_once(slice_s)
-        finally:
-            self._turn.release()
-        with self._news:
-            self._news.notify_all()
-        return True
-
-    def _pump_once(self, slice_s: float) -> None:
-        if slice_s and not self._is_full:
-            self._core.wait(slice_s)
-        self._pump()
-        if slice_s and self._is_full:
-            self._look_for_change()
-            time.sleep(min(slice_s, 0.01))
-
-    def forget_inherited(self) -> None:
-        """In a forked child, where the holder of a lock may not exist."""
-        self._turn = threading.Lock()
-        self._news = threading.Condition()
-        super().forget_inherited()
-
-    def _is_over(self) -> bool:
-        return self._end is not None or self._final is not None
-
-    # --- receiving ---
-
-    def recv(self, timeout: Duration | None = None) -> Message:
-        """The next message; Timeout, ClosedError, or the ConnectError that ended the conn."""
-        self._check_no_stream()
-        while True:
-            if not self._has_message(timeout):
-                raise self._end_error()
-            try:
-                item = self._inbox.popleft()
-            except IndexError:
-                continue  # another thread took it
-            message: Message = self._made(item)
-            return message
-
-    def _has_message(self, timeout: Duration | None) -> bool:
-        """Waits until the inbox has something; False when the conn has ended."""
-        if not self._inbox:
-            self._wait_for(lambda: bool(self._inbox) or self._is_over(), timeout)
-        return bool(self._inbox)
-
-    def _raise_failure(self) -> None:
-        if isinstance(self._end, StateChanged):
-            raise self._end_error()
-
-    def __iter__(self) -> Connection:
-        self._check_no_stream()
-        return self
-
-    def __next__(self) -> Message:
-        self._check_no_stream()
-        while self._has_message(None):
-            try:
-                item = self._inbox.popleft()
-            except IndexError:
-                continue  # another thread took it
-            message: Message = self._made(item)
-            return message
-        self._raise_failure()
-        raise StopIteration
-
-    def batches(self, *, raw: bool = False) -> Batches:
-        """An iterator of lists of messages; with `raw`, of the bare str and bytes."""
-        return Batches(self, raw)
-
-    def events(self, *types: type[Event]) -> Events:
-        """An iterator of events from now on: of the given types, or all but Proved."""
-        queue = Events(self, types)
-        self._queues.add(queue)
-        return queue
-
-    def stream(self) -> Stream:
-        """An iterator of messages and events in one order; one at a time per conn."""
-        return Stream(self)
-
-    # --- sending ---
-
-    def post(
-        self,
-        message: Any,
-        *,
-        ttl: Duration | None = None,
-        key: Key = None,
-        guarantee: Guarantee | str | None = None,
-    ) -> Receipt:
-        """Queues a message and never waits; QueueFull, TooBigError, ClosedError."""
-        number = self._admit(message, ttl, key, guarantee)
-        receipt = self.last_receipt = Receipt(self, number, number)
-        return receipt
-
-    def post_many(
-        self,
-        messages: Iterable[Any],
-        *,
-        ttl: Duration | None = None,
-        key: Key = None,
-        guarantee: Guarantee | str | None = None,
-    ) -> Receipts:
-        """Queues messages in order and never waits.
-
-        On QueueFull its `receipts` are those of the first messages, which were queued.
-        """
-        try:
-            first, count = self._admit_many(messages, ttl, key, guarantee)
-        except QueueFull as error:
-            error.receipts = self._receipts(*partly_full(error))
-            raise
-        return self._receipts(first, count)
-
-    def _receipts(self, first: int, count: int) -> Receipts:
-        if count:
-            last = first + count - 1
-            self.last_receipt = Receipt(self, last, last)
-        return Receipts(self, first, count, Receipt)
-
-    def send(
-        self,
-        message: Any,
-        *,
-        ttl: Duration | None = None,
-        key: Key = None,
-        guarantee: Guarantee | str | None = None,
-        timeout: Duration | None = None,
-    ) -> Receipt:
-        """Queues a message, waiting for room in the outbox; Timeout if there was none in time."""
-        made: list[Receipt] = []
-
-        def is_queued() -> bool:
-            try:
-                made.append(self.post(message, ttl=ttl, key=key, guarantee=guarantee))
-            except QueueFull:
-                return False
-            return True
-
-        if not is_queued():
-            with self._urgently():
-                self._wait_for(is_queued, timeout)
-        return made[0]
-
-    # --- credentials ---
-
-    def _on_credentials(self, event: CredentialsNeeded) -> None:
-        if self._setup.credentials is None:
-            return
-        try:
-            answer = call_credentials(self._setup.credentials, event)
-            supply(self._core, _finished(answer) if inspect.isawaitable(answer) else answer)
-            self._credentials_error = None
-        except Exception as error:
-            self._credentials_error = error
-            logger.exception("%s: the credentials function failed", self._name())
-
-    # --- beginning and end ---
-
-    def _until_online(self) -> None:
-        try:
-            self.wait_online(self._setup.connect_timeout)
-        except Timeout:
-            if self._trouble is not None:
-                raise self._connect_error(ConnectTimeout, self._trouble) from None
-            view = self.view()
-            raise ConnectTimeout(view.cause, view.attempt) from self._credentials_error
-
-    def wait_online(self, timeout: Duration | None = None) -> None:
-        """Waits until the conn is online for the first time; Timeout, or what ended the conn."""
-        self._wait_for(lambda: self._has_been_online or self._is_over(), timeout)
-        if not self._has_been_online:
             raise self._end_error()
 
     def close(self, timeout: Duration | None = None) -> None:
@@ -597,14 +413,14 @@ class Connection(ConnBase):
             self._wait_for(self._is_over, limit + self._setup.close_timeout + 1.0)
         except Timeout:
             pass
-        with self._turn:
+        with self._acting:
             left = self._finish()
         if left is not None:
             raise left
 
     def abandon(self) -> None:
         """Cuts the conn at once, whatever is queued."""
-        with self._turn:
+        with self._acting:
             self._finish()
 
     def __enter__(self) -> Connection:

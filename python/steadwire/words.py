@@ -140,321 +140,335 @@ class Cause(CauseWord):
         "the peer stopped answering: a zombie link",
         "check NAT, proxy and load balancer idle timeouts on the path",
     )
+    STALE = (
+        "stale",
+        10,
+        "path",
+        "no message for max_silence although the link answers",
+        "check the subscriptions; max_silence and stale_action set what happens",
+    )
     IDLE_CUT_SUSPECTED = (
         "idle_cut_suspected",
-        10,
+        11,
         "path",
         "the link died after an idle time that has killed links before",
         "set heartbeat_interval below that time",
     )
     DNS_NXDOMAIN = (
         "dns_nxdomain",
-        11,
+        12,
         "path",
         "the name does not exist",
         "check the host name in url",
     )
     DNS_TIMEOUT = (
         "dns_timeout",
-        12,
+        13,
         "path",
         "the resolver did not answer in time",
         "check the machine's resolver",
     )
     DNS_SERVFAIL = (
         "dns_servfail",
-        13,
+        14,
         "path",
         "the resolver could not answer",
         "check the machine's resolver",
     )
     TCP_REFUSED = (
         "tcp_refused",
-        14,
+        15,
         "overload",
         "nothing listens at this address",
         "check that the server runs and the port in url",
     )
     TCP_TIMEOUT = (
         "tcp_timeout",
-        15,
+        16,
         "overload",
         "no answer to the TCP connect",
         "check firewalls and the address in url",
     )
     TCP_RESET = (
         "tcp_reset",
-        16,
+        17,
         "path",
         "connection reset before it was up",
         "check the server's log and any proxy between",
     )
     NET_UNREACHABLE = (
         "net_unreachable",
-        17,
+        18,
         "local",
         "no route to the server",
         "check the machine's network and routes",
     )
     PROXY_REFUSED = (
         "proxy_refused",
-        18,
+        19,
         "path",
         "the HTTP proxy refused to connect us",
         "check the option proxy and the proxy's rules",
     )
     PROXY_AUTH = (
         "proxy_auth",
-        19,
+        20,
         "auth",
         "the HTTP proxy asks for credentials",
         "put user:password into the option proxy",
     )
     TLS_EXPIRED = (
         "tls_expired",
-        20,
+        21,
         "protocol",
         "the certificate is expired or not yet valid",
         "renew the server's certificate; check this machine's clock",
     )
     TLS_NAME = (
         "tls_name",
-        21,
+        22,
         "protocol",
         "the certificate is for another name",
         "use the name in the certificate, or set server_name",
     )
     TLS_UNTRUSTED = (
         "tls_untrusted",
-        22,
+        23,
         "protocol",
         "the certificate's chain does not lead to a trusted CA",
         "set ca_file to the CA that signed the server's certificate",
     )
     TLS_PROTOCOL = (
         "tls_protocol",
-        23,
+        24,
         "protocol",
         "no common TLS version or cipher, or the peer does not speak TLS",
         "the server must offer TLS 1.2 or later on this port",
     )
     TLS_ALERT = (
         "tls_alert",
-        24,
+        25,
         "protocol",
         "the server refused the TLS handshake",
         "check client_cert and the server's log",
     )
     TLS_TIMEOUT = (
         "tls_timeout",
-        25,
+        26,
         "overload",
         "the TLS handshake did not finish",
         "check the server's load; open_timeout bounds an attempt",
     )
     HTTP_401 = (
         "http_401",
-        26,
+        27,
         "auth",
         "the server wants other credentials",
         "check the credentials in headers or those supplied",
     )
     HTTP_403 = (
         "http_403",
-        27,
+        28,
         "auth",
         "the server forbids this client",
         "check the account's rights and the option origin",
     )
     HTTP_4XX = (
         "http_4xx",
-        28,
+        29,
         "protocol",
         "the server refused the request",
         "check the path and query of url",
     )
-    HTTP_429 = "http_429", 29, "overload", "too many requests", "nothing: paced"
+    HTTP_429 = "http_429", 30, "overload", "too many requests", "nothing: paced"
     HTTP_5XX = (
         "http_5xx",
-        30,
+        31,
         "overload",
         "the server or its proxy is failing",
         "check the server; Retry-After is obeyed",
     )
     HTTP_REDIRECT = (
         "http_redirect",
-        31,
+        32,
         "protocol",
         "the server sent us elsewhere; redirects are not followed",
         "put the address it names into url",
     )
     UPGRADE_INVALID = (
         "upgrade_invalid",
-        32,
+        33,
         "protocol",
         "the answer is no valid WebSocket upgrade (RFC 6455 section 4.1)",
         "check that url leads to a WebSocket server",
     )
     UPGRADE_TIMEOUT = (
         "upgrade_timeout",
-        33,
+        34,
         "overload",
         "connected, but the upgrade was never answered",
         "check the server's load; open_timeout bounds an attempt",
     )
     UPGRADE_EOF = (
         "upgrade_eof",
-        34,
+        35,
         "overload",
         "the connection ended before the upgrade was answered",
         "check the server's log",
     )
-    AUTH_FAILED = "auth_failed", 35, "auth", "the login was refused", "check the credentials"
+    AUTH_FAILED = "auth_failed", 36, "auth", "the login was refused", "check the credentials"
+    AUTH_EXPIRING = (
+        "auth_expiring",
+        37,
+        "host",
+        "the credentials end soon: moving to a link with fresh ones",
+        "nothing",
+    )
     TOKEN_FAILED = (
         "token_failed",
-        36,
+        38,
         "auth",
         "the host supplied no credentials in time",
         "answer credentials_needed with stw_conn_supply within credentials_timeout",
     )
     READY_TIMEOUT = (
         "ready_timeout",
-        37,
+        39,
         "auth",
         "ready_when did not match within ready_timeout",
         "check the opening messages and the pattern of ready_when",
     )
     STREAM_ERROR = (
         "stream_error",
-        38,
+        40,
         "protocol",
         "the XMPP stream ended with an error",
         "see the condition in the detail",
     )
-    CLOSE_NORMAL = "close_normal", 39, "server_planned", "closed with 1000", "nothing"
-    GOING_AWAY = "going_away", 40, "server_planned", "closed with 1001", "nothing"
+    CLOSE_NORMAL = "close_normal", 41, "server_planned", "closed with 1000", "nothing"
+    GOING_AWAY = "going_away", 42, "server_planned", "closed with 1001", "nothing"
     RESTART = (
         "restart",
-        41,
+        43,
         "server_planned",
         "closed with 1012: the server restarts",
         "nothing; a close reason r=<ms>;w=<ms> is obeyed",
     )
     TRY_LATER = (
         "try_later",
-        42,
+        44,
         "overload",
         "closed with 1013: try again later",
         "nothing; a close reason r=<ms>;w=<ms> is obeyed",
     )
     POLICY = (
         "policy",
-        43,
+        45,
         "auth",
         "closed with 1008: against the server's policy",
         "see the close reason",
     )
     TOO_BIG = (
         "too_big",
-        44,
+        46,
         "protocol",
         "closed with 1009: a message was too big",
         "send smaller messages",
     )
     BAD_PAYLOAD = (
         "bad_payload",
-        45,
+        47,
         "protocol",
         "closed with 1003 or 1007: the server did not accept a message",
         "check what is sent",
     )
     PEER_PROTOCOL = (
         "peer_protocol",
-        46,
+        48,
         "protocol",
         "closed with 1002 or 1010: the server says that we broke the protocol",
         "check proxies between; report it with a recording",
     )
     SERVER_ERROR = (
         "server_error",
-        47,
+        49,
         "overload",
         "closed with 1011 or 1014",
         "check the server's log",
     )
     CLOSE_OTHER = (
         "close_other",
-        48,
+        50,
         "overload",
         "closed with another code",
         "map the code with the option causes",
     )
     REPLACED = (
         "replaced",
-        49,
+        51,
         "protocol",
         "closed with 4409: another client uses the same identity",
         "give each client its own login",
     )
     ABNORMAL_FIN = (
         "abnormal_fin",
-        50,
+        52,
         "path",
         "the connection ended without a close frame",
         "check for crashes of the server and proxies that cut links",
     )
     ABNORMAL_RST = (
         "abnormal_rst",
-        51,
+        53,
         "path",
         "the connection was reset",
         "check for crashes of the server and proxies that cut links",
     )
     FRAME_ERROR = (
         "frame_error",
-        52,
+        54,
         "protocol",
         "the server broke the WebSocket protocol",
         "see the detail for the rule; report it to the server's authors",
     )
     INBOUND_TOO_BIG = (
         "inbound_too_big",
-        53,
+        55,
         "protocol",
         "the server sent a message over max_message",
         "raise max_message",
     )
     SESSION_ERROR = (
         "session_error",
-        54,
+        56,
         "protocol",
         "the session protocol was broken",
         "see the detail",
     )
     RESUME_REFUSED = (
         "resume_refused",
-        55,
+        57,
         "protocol",
         "the server has forgotten the session",
         "nothing; unproven messages are replayed",
     )
     STORE_FAILED = (
         "store_failed",
-        56,
+        58,
         "local",
         "the outbox file cannot be written",
         "see the detail; check the disk",
     )
-    CONFIG = "config", 57, "local", "a local setting cannot work", "see the detail"
+    CONFIG = "config", 59, "local", "a local setting cannot work", "see the detail"
     OVERLOAD_LOCAL = (
         "overload_local",
-        58,
+        60,
         "local",
         "this process is out of descriptors or memory",
         "raise the limit the detail names",
     )
-    LOCAL_STOP = "local_stop", 59, "host", "the engine was stopped", "nothing"
-    SUPERSEDED = "superseded", 60, "host", "another link of this conn was used", "nothing"
+    LOCAL_STOP = "local_stop", 61, "host", "the engine was stopped", "nothing"
+    SUPERSEDED = "superseded", 62, "host", "another link of this conn was used", "nothing"
 
 
 class Options(TypedDict, total=False):
@@ -491,11 +505,11 @@ class Options(TypedDict, total=False):
     # How long an attempt waits for them before it fails with token_failed. (default 5s; 100ms ..
     # 10min; s)
     credentials_timeout: Duration
-    # How long one attempt may take from the first packet to the upgrade. (default 5s; 100ms ..
+    # How long one attempt may take, from name resolution to the upgrade. (default 5s; 100ms ..
     # 10min; s)
     open_timeout: Duration
-    # How long closing waits for the proofs of what was sent and for the close handshake; 0 cuts at
-    # once. (default 5s; 0 .. 10min; s)
+    # How long closing waits for proofs and for the close handshake; 0: not at all. (default 5s; 0
+    # .. 10min; s)
     close_timeout: Duration
     # What shows that the server has accepted the opening messages: a call of the host, or the first
     # inbound message that matches (prefix: alone matches any). Online and replay wait for it.
@@ -526,8 +540,8 @@ class Options(TypedDict, total=False):
     # The longest window; at least retry_window. A longer wait that the server asks for is obeyed.
     # (default 60s; 1ms .. 1h; s)
     retry_cap: Duration
-    # auto: a suspect link is backed by a second one that takes over only if the first is dead. off:
-    # for servers that allow one connection. (default auto; auto | off)
+    # auto: a suspect link is backed by a second one, which takes over if it is ready before the
+    # first answers. off: for servers that allow one connection. (default auto; auto | off)
     hedge: str
     # What a close code of this server means for retrying; host: it ends the conn. (close codes 1000
     # .. 4999 (not 1006, 1015) -> host | local | path | server_planned | overload | auth | protocol)
@@ -540,9 +554,10 @@ class Options(TypedDict, total=False):
     # Bytes of messages that may wait for their proof. No message can be larger. (default 64MiB;
     # 1KiB .. 16GiB; By)
     outbox_bytes: Size
-    # What a send into a full outbox does: it is refused with full, or an unsent message goes
-    # (coalesce: one with the same key first). Each one dropped is an event. (default reject; reject
-    # | drop_oldest | drop_newest | coalesce)
+    # A send into a full outbox is refused, or taken while the oldest unsent message or the new one
+    # is dropped, each one an event. coalesce: refused too, unless it has a key: those are taken up
+    # to twice the bound, so that they can replace unsent messages. (default reject; reject |
+    # drop_oldest | drop_newest | coalesce)
     outbox_overflow: str
     # The largest message in either direction. A larger one that is sent is refused; one that
     # arrives ends the link with inbound_too_big. (default 16MiB; 1 .. 1GiB; By)

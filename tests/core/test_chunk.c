@@ -89,6 +89,25 @@ static void without_memory_there_is_no_chunk(void **unused) {
   failing_mem_after = -1;
 }
 
+static void *given_back;
+static size_t given_size;
+
+static void take_back(void *memory, size_t size) {
+  given_back = memory;
+  given_size = size;
+}
+
+static void memory_of_another_goes_back_to_it(void **unused) {
+  (void)unused;
+  _Alignas(16) uint8_t memory[512];
+  struct stwi_chunk *chunk = stwi_chunk_in(memory, sizeof memory, take_back);
+  assert_non_null(stwi_chunk_append(chunk, NULL, 0, "body", 4));
+  assert_null(stwi_chunk_append(chunk, NULL, 0, memory, sizeof memory - sizeof *chunk));
+  stwi_chunk_free_list(chunk);
+  assert_ptr_equal(given_back, memory);
+  assert_int_equal(given_size, sizeof memory);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(messages_come_back_in_order_with_key_and_body),
@@ -97,6 +116,7 @@ int main(void) {
       cmocka_unit_test(sizes_past_the_address_space_have_no_footprint),
       cmocka_unit_test(a_list_is_freed_whole),
       cmocka_unit_test(without_memory_there_is_no_chunk),
+      cmocka_unit_test(memory_of_another_goes_back_to_it),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -161,6 +161,10 @@ static inline bool link_1_is_ready_or_down(struct world *world) {
   return world->links[1].is_ready || world->links[1].is_down;
 }
 
+static inline bool link_2_is_ready(struct world *world) {
+  return world->links[2].is_ready;
+}
+
 static inline bool link_1_has_5(struct world *world) {
   return world->links[1].size >= 5;
 }

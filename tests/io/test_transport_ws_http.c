@@ -133,12 +133,53 @@ static void answer_that_is_no_upgrade_is_refused(void **state) {
   refused_as("HTTP/1.1 abc X\r\n\r\n", STW_CAUSE_UPGRADE_INVALID, "no HTTP status");
 }
 
-/* What no HTTP parser takes; the peer stays connected. */
+static void serve_words_and_hang_up(struct peer *peer, int fd) {
+  if (read_header(fd, peer->request, sizeof peer->request))
+    send_text(fd, peer->answer);
+}
+
+static stw_cause cause_of_words(const char *words) {
+  struct peer peer = {.answer = words};
+  struct outcome outcome;
+  dial_peer(&peer, serve_words_and_hang_up, plain_dial(0), &outcome);
+  return outcome.seen.cause;
+}
+
+/* What no HTTP parser takes: at once where it looks like a header, else when the peer hangs up. */
 static void garbage_is_refused(void **state) {
   (void)state;
-  refused_as("SSH-2.0-OpenSSH_9.2\r\n\r\n\r\n", STW_CAUSE_UPGRADE_INVALID, "not HTTP");
-  refused_as("\x15\x03\x01\x01\x02\x02\x16\r\n\r\n", STW_CAUSE_UPGRADE_INVALID, "not HTTP");
   refused_as("{\"error\": \"no\"}\r\n\r\n", STW_CAUSE_UPGRADE_INVALID, "not HTTP");
+  refused_as("\r\n\r\n", STW_CAUSE_UPGRADE_INVALID, "not HTTP");
+  assert_int_equal(cause_of_words("SSH-2.0-OpenSSH_9.2\r\n"), STW_CAUSE_UPGRADE_INVALID);
+  assert_int_equal(cause_of_words("\x15\x03\x01\x02\x02\x16"), STW_CAUSE_UPGRADE_INVALID);
+  assert_int_equal(cause_of_words("220 smtp ready\r\n"), STW_CAUSE_UPGRADE_INVALID);
+}
+
+static void end_before_the_answer_is_told_from_garbage(void **state) {
+  (void)state;
+  assert_int_equal(cause_of_words(""), STW_CAUSE_UPGRADE_EOF);
+  assert_int_equal(cause_of_words("HTTP/1.1 101 Switching Proto"), STW_CAUSE_UPGRADE_EOF);
+  assert_int_equal(cause_of_words("HTTP/1.1 503 Away\r\nRetry-Af"), STW_CAUSE_UPGRADE_EOF);
+}
+
+static void serve_unheard(struct peer *peer, int fd) {
+  const struct linger now = {1, 0};
+  char byte;
+  recv(fd, &byte, 1, 0);
+  send_text(fd, peer->answer);
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+/* A server that answers before it has read the request, and closes: its RST overtakes nothing. */
+static void reset_with_and_without_an_answer(void **state) {
+  (void)state;
+  struct peer rude = {.answer = ""}, busy = {.answer = "HTTP/1.1 503 Away\r\n\r\n"};
+  struct outcome outcome;
+  dial_peer(&rude, serve_unheard, plain_dial(0), &outcome);
+  assert_int_equal(outcome.seen.cause, STW_CAUSE_TCP_RESET);
+  dial_peer(&busy, serve_unheard, plain_dial(0), &outcome);
+  assert_int_equal(outcome.seen.cause, STW_CAUSE_HTTP_5XX);
+  assert_int_equal(outcome.seen.http_status, 503);
 }
 
 static void header_over_the_bound_is_refused(void **state) {
@@ -302,6 +343,8 @@ int main(void) {
       cmocka_unit_test(retry_after_values),
       cmocka_unit_test(answer_that_is_no_upgrade_is_refused),
       cmocka_unit_test(garbage_is_refused),
+      cmocka_unit_test(end_before_the_answer_is_told_from_garbage),
+      cmocka_unit_test(reset_with_and_without_an_answer),
       cmocka_unit_test(header_over_the_bound_is_refused),
       cmocka_unit_test(subprotocol_must_be_one_that_was_asked_for),
       cmocka_unit_test(extension_that_was_not_asked_for_is_refused),

@@ -74,9 +74,11 @@ it("connect_takes_a_table", function()
 end)
 
 it("connect_without_url_is_an_error", function()
-  raises("value", "url", function()
-    steadwire.connect {}
-  end)
+  for _, options in ipairs { {}, { url = "" }, { url = {} } } do
+    raises("value", "url", function()
+      steadwire.connect(options)
+    end)
+  end
 end)
 
 it("forbidden_characters_in_a_url_are_an_error", function()
@@ -88,7 +90,8 @@ it("forbidden_characters_in_a_url_are_an_error", function()
 end)
 
 it("unsupported_schemes_are_an_error", function()
-  for _, bad in ipairs { "http://127.0.0.1", "ftp://127.0.0.1", "127.0.0.1:80", "", "ws:/x" } do
+  local refused = { "http://127.0.0.1", "ftp://127.0.0.1", "127.0.0.1:80", "ws:/x", "ws://" }
+  for _, bad in ipairs(refused) do
     raises("url", "", function()
       steadwire.connect { url = bad }
     end)

@@ -94,7 +94,7 @@ it("a_credentials_function_that_fails_is_reported", function()
       error("vault is down")
     end,
     function()
-      return { token = "line\r\nbreak" }
+      return { token = "hush\r\nhush" }
     end,
     function()
       return { tokn = "x" }
@@ -111,8 +111,8 @@ it("a_credentials_function_that_fails_is_reported", function()
   steadwire.on_error(before)
   assert(ok, message)
   harness.match(errors[1], "vault is down")
-  harness.match(errors[2], "credentials were refused")
-  equal(errors[2]:find("break", 1, true), nil)
+  harness.match(errors[2], "credentials.*line break")
+  equal(errors[2]:find("hush", 1, true), nil)
   harness.match(errors[3], "tokn")
   assert(conn:close())
 end)

@@ -16,6 +16,7 @@ import pytest
 import steadwire
 import trustme
 from face_support import Echo, until_async
+from steadwire import _core
 from steadwire.errors import (
     AuthError,
     ClosedError,
@@ -30,6 +31,7 @@ from websockets.http11 import Request, Response
 
 QUIET = logging.getLogger("tests.quiet")
 QUIET.propagate = False
+QUIET.addHandler(logging.NullHandler())
 
 Refuse = Callable[[ServerConnection, Request], Response | None]
 
@@ -251,4 +253,4 @@ async def test_the_network_can_be_declared_down_and_up(shared_echo: Echo) -> Non
         steadwire.network("up")
         await conn.wait_online(timeout=5)
         with pytest.raises(steadwire.errors.ArgumentError):
-            getattr(steadwire, "network")("sideways")
+            _core.Engine().network("sideways")

@@ -96,7 +96,7 @@ def test_a_fault_that_one_host_never_noticed_has_no_detection() -> None:
     ).faults
     assert result.detect_s is None
     assert not result.is_named_rightly
-    assert result.cause == "abnormal_rst / none"
+    assert result.cause == "none"
 
 
 def test_restored_counts_only_what_was_sent_after_the_fault() -> None:

@@ -44,7 +44,9 @@ def test_a_duration_has_many_forms(value: Any, expected_s: float) -> None:
     assert seconds(value) == pytest.approx(expected_s)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(65536, 65536), ("64KiB", 65536), ("1MiB", 1 << 20)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(65536, 65536), ("64KiB", 65536), ("1MiB", 1 << 20)]
+)
 def test_a_size_is_an_int_or_a_text(value: Any, expected: int) -> None:
     units = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
     text = text_of("max_message", value)
@@ -73,7 +75,7 @@ def test_every_option_of_the_table_is_a_keyword() -> None:
 
 def test_an_unknown_option_names_the_nearest() -> None:
     with pytest.raises(OptionError, match="heartbeat_interval"):
-        steadwire.connect(URL, **{"heartbeat_intervall": 3})
+        build_config(URL, {"heartbeat_intervall": 3})
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import steadwire
 from face_support import Echo, until_async
 from steadwire import _conn
 from steadwire.errors import CodecError, StateError, Timeout
-from steadwire.events import Event, Paused, StateChanged
+from steadwire.events import Event, StateChanged
 from test_connect import server
 from websockets.asyncio.server import ServerConnection
 
@@ -223,19 +223,21 @@ async def test_a_slow_consumer_still_sees_states_and_proofs(echo: Echo) -> None:
 
 
 async def test_a_state_is_told_though_messages_stand_before_it() -> None:
-    """Nobody takes messages: the change of state is told by looking, and only once."""
+    """Nobody takes messages: the change of state is told by looking.
+
+    A byte of the kept link ends `offline` again, so that `online` may be all that is left to tell.
+    """
     async with numbers(100_000, size=100) as url:
         async with steadwire.connect(url, inbound_buffer="64KiB") as conn:
-            events = conn.events(StateChanged, Paused)
+            events = conn.events(StateChanged)
             await until_async(lambda: conn.stats()["pauses"] > 0)
+            before = asyncio.get_running_loop().time()
             steadwire.network("down")
             seen = await events.next(timeout=5)
-            while not isinstance(seen, StateChanged):
-                seen = await events.next(timeout=5)
-            assert seen.new == "offline"
-            steadwire.network("up")
-            while not (isinstance(seen, StateChanged) and seen.new == "online"):
-                seen = await events.next(timeout=10)
+            assert isinstance(seen, StateChanged)
+            assert seen.new in ("offline", "online")
+            assert seen.at >= before
+            assert len(conn._inbox) <= _conn.INBOX_MAX
 
 
 async def test_json_codec_both_ways(shared_echo: Echo) -> None:

@@ -39,7 +39,9 @@ async def test_a_receipt_goes_from_queued_to_settled(conn: steadwire.Connection)
     assert conn.last_receipt is receipt
 
 
-@pytest.mark.parametrize("data", ["text", "ü", "", b"bytes", b"", bytearray(b"x"), memoryview(b"yz")])
+@pytest.mark.parametrize(
+    "data", ["text", "ü", "", b"bytes", b"", bytearray(b"x"), memoryview(b"yz")]
+)
 async def test_str_is_text_and_bytes_like_is_binary(
     conn: steadwire.Connection, data: str | bytes
 ) -> None:
@@ -314,7 +316,9 @@ async def test_posting_from_other_threads(conn: steadwire.Connection) -> None:
     await asyncio.gather(*(asyncio.to_thread(work, worker) for worker in range(4)))
     got = await collect(conn, 800)
     for worker in range(4):
-        assert [m for m in got if m.startswith(f"{worker}:")] == [f"{worker}:{i}" for i in range(200)]
+        assert [m for m in got if m.startswith(f"{worker}:")] == [
+            f"{worker}:{i}" for i in range(200)
+        ]
 
 
 async def test_an_opening_is_sent_again_on_every_link(echo: Echo) -> None:
@@ -346,3 +350,31 @@ async def test_the_host_can_say_that_the_opening_was_accepted(echo: Echo) -> Non
     await conn.close()
     with pytest.raises((ClosedError, StateError)):
         conn.opening["late"] = "x"
+
+
+async def test_send_many_waits_for_room(echo: Echo) -> None:
+    async with steadwire.connect(echo.url, outbox_messages=100) as conn:
+        other = asyncio.ensure_future(conn.send_many([f"b{i}" for i in range(150)], timeout=20))
+        receipts = await conn.send_many([f"a{i}" for i in range(350)], timeout=20)
+        others = await other
+        assert (len(receipts), len(others)) == (350, 150)
+        numbers = [*receipts.numbers, *others.numbers]
+        assert sorted(numbers) == list(range(1, 501))
+        await receipts.wait("received", timeout=10)
+        await others.wait("received", timeout=10)
+        got = await collect(conn, 500)
+        for letter, one in (("a", receipts), ("b", others)):
+            mine = [text for text in got if text.startswith(letter)]
+            assert mine == [f"{letter}{i}" for i in range(len(one))]
+            assert [got.index(text) + 1 for text in mine] == list(one.numbers)
+
+
+async def test_send_many_without_room_times_out_and_says_how_far_it_came(dead_url: str) -> None:
+    conn = await open_dead(dead_url, outbox_messages=3)
+    with pytest.raises(Timeout):
+        await conn.send_many([str(i) for i in range(5)], timeout="300ms")
+    assert conn.last_receipt is not None
+    assert conn.last_receipt.id.number == 3
+    assert list(await conn.send_many([])) == []
+    with pytest.raises(steadwire.Undelivered):
+        await conn.close(0)

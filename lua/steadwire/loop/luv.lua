@@ -37,6 +37,9 @@ function luv.attach(conn, on_closed)
 
   local function turn()
     local count, why, name = conn:dispatch()
+    if count and conn:has_ended() and not conn:timeout() then
+      count, why, name = conn:dispatch() -- the descriptor may be gone: there is no next turn
+    end
     if not count then
       handle.stop()
       if on_closed then

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import socket
 import ssl
 import sys
 import termios
@@ -19,6 +20,7 @@ from peers import ws
 
 HOST = "127.0.0.1"
 POLL_S = 0.002
+HANDSHAKE_LIMIT_S = 5.0
 SERVER_HELLO_START = bytes.fromhex("160303007a020000760303") + bytes(20)
 ALERT_HANDSHAKE_FAILURE = bytes.fromhex("15030300020228")
 HTTP_ANSWER = ws.response("400 Bad Request", [("Content-Length", "0"), ("Connection", "close")])
@@ -86,10 +88,40 @@ async def listen(streams: Streams, context: ssl.SSLContext | None) -> AsyncItera
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def tls(pem: Path, version: str = "", *, wants_client_cert: bool = False) -> Listener:
+def tls(pem: Path) -> Listener:
     """A TLS server that completes upgrades."""
+    return listen(answer_upgrade, server_context(pem))
+
+
+@contextlib.asynccontextmanager
+async def alerting(
+    pem: Path, version: str, *, wants_client_cert: bool = False
+) -> AsyncIterator[int]:
+    """A server that says with an alert why it refuses a handshake, as asyncio's does not."""
     context = server_context(pem, version, wants_client_cert=wants_client_cert)
-    return listen(answer_upgrade, context)
+    loop = asyncio.get_running_loop()
+    with socket.create_server((HOST, 0)) as listener:
+        listener.setblocking(False)
+
+        async def accept() -> None:
+            while True:
+                sock, _address = await loop.sock_accept(listener)
+                await asyncio.to_thread(_shake_hands, sock, context)
+
+        task = asyncio.create_task(accept())
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def _shake_hands(sock: socket.socket, context: ssl.SSLContext) -> None:
+    """One handshake, and then silence until the client ends."""
+    sock.settimeout(HANDSHAKE_LIMIT_S)
+    with contextlib.suppress(OSError), context.wrap_socket(sock, server_side=True) as stream:
+        while stream.recv(4096):
+            pass
 
 
 def truncating(pem: Path) -> Listener:

@@ -220,13 +220,13 @@ def wildcard_misuse(shop: Workshop) -> Listener:
 @case("tls_protocol", "tls_alert")
 def tls_1_0_only(shop: Workshop) -> Listener:
     """Nothing newer than TLS 1.0."""
-    return cert_servers.tls(shop.pem(make_leaf(shop.ca)), "TLSv1")
+    return cert_servers.alerting(shop.pem(make_leaf(shop.ca)), "TLSv1")
 
 
 @case("tls_protocol", "tls_alert")
 def tls_1_1_only(shop: Workshop) -> Listener:
     """Nothing newer than TLS 1.1."""
-    return cert_servers.tls(shop.pem(make_leaf(shop.ca)), "TLSv1_1")
+    return cert_servers.alerting(shop.pem(make_leaf(shop.ca)), "TLSv1_1")
 
 
 @case("tls_protocol")
@@ -245,7 +245,7 @@ def handshake_alert(_shop: Workshop) -> Listener:
 def client_cert_demanded(shop: Workshop) -> Listener:
     """Refuses clients without a certificate."""
     pem = shop.pem(make_leaf(shop.ca))
-    return cert_servers.tls(pem, "TLSv1_2", wants_client_cert=True)
+    return cert_servers.alerting(pem, "TLSv1_2", wants_client_cert=True)
 
 
 @case("tls_protocol", "tls_alert", "tcp_reset", "upgrade_eof")

@@ -39,6 +39,7 @@ class Peer:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     seen: Seen
+    has_ended: bool = False
 
     @property
     def socket(self) -> socket.socket:
@@ -62,12 +63,20 @@ class Peer:
         """Completes a correct upgrade, with bytes behind the 101 in the same segment."""
         await self.send(ws.switching(await self.request()) + then)
 
-    async def until_gone(self) -> None:
-        """Notes the client's frames until it ends the connection."""
+    async def until_gone(self, *, is_mute: bool = False) -> None:
+        """Notes the client's frames, and answers its PINGs, until it ends the connection."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             async with asyncio.timeout(LINGER_S):
                 while True:
-                    self.seen.frames.append(await ws.read_frame(self.reader))
+                    frame = await ws.read_frame(self.reader)
+                    self.seen.frames.append(frame)
+                    if frame.opcode == ws.PING and not (is_mute or self.has_ended):
+                        self.writer.write(ws.encode(ws.PONG, frame.payload))
+
+    def end(self) -> None:
+        """FIN; reading goes on."""
+        self.has_ended = True
+        self.writer.write_eof()
 
     def reset(self) -> None:
         """RST."""

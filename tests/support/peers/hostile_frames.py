@@ -89,19 +89,19 @@ async def _flood(peer: Peer, frame: bytes, count: int, last: bytes) -> None:
     await reading
 
 
-@scenario(ONLINE, bound_s=10.0)
+@scenario(ONLINE, bound_s=10.0, most_connects=1)
 async def ping_flood(peer: Peer) -> None:
     """Pings without a pause, then one message: a client may drop PONGs for all but the last."""
     await _flood(peer, ws.encode(ws.PING, b"flood"), FLOOD_FRAMES, ws.encode(ws.TEXT, b"end"))
 
 
-@scenario(ONLINE, bound_s=10.0)
+@scenario(ONLINE, bound_s=10.0, most_connects=1)
 async def pong_flood(peer: Peer) -> None:
     """PONGs that nobody asked for, then one message."""
     await _flood(peer, ws.encode(ws.PONG, b"flood"), FLOOD_FRAMES, ws.encode(ws.TEXT, b"end"))
 
 
-@scenario(ONLINE, "frame_error", "inbound_too_big", bound_s=10.0)
+@scenario(ONLINE, "frame_error", "inbound_too_big", bound_s=10.0, most_connects=1)
 async def empty_fragments(peer: Peer) -> None:
     """One message of a million empty fragments, which is legal."""
     start = ws.encode(ws.TEXT, b"", fin=False)
@@ -121,7 +121,7 @@ async def close_then_data(peer: Peer) -> None:
     await peer.until_gone()
 
 
-@scenario(ONLINE, bound_s=10.0)
+@scenario(ONLINE, bound_s=10.0, most_connects=1)
 async def ignores_close(peer: Peer) -> None:
     """Never answers a CLOSE and never ends TCP: closing must end by the client's own deadline."""
     await peer.upgrade()
@@ -133,7 +133,7 @@ async def ignores_close(peer: Peer) -> None:
 async def half_close(peer: Peer) -> None:
     """FIN without CLOSE, but goes on reading."""
     await peer.upgrade()
-    peer.writer.write_eof()
+    peer.end()
     await peer.until_gone()
 
 
@@ -141,6 +141,8 @@ async def half_close(peer: Peer) -> None:
 async def fin_mid_frame(peer: Peer) -> None:
     """FIN in the middle of a frame."""
     await peer.upgrade(ws.encode(ws.BINARY, b"a" * 10, length=1000))
+    peer.end()
+    await peer.until_gone()
 
 
 @scenario("abnormal_rst", "abnormal_fin")
@@ -165,7 +167,7 @@ async def zero_window(peer: Peer) -> None:
 async def frame_never_finished(peer: Peer) -> None:
     """Announces 1,000 bytes, sends 10, and is silent from then on."""
     await peer.upgrade(ws.encode(ws.BINARY, b"a" * 10, length=1000))
-    await peer.until_gone()
+    await peer.until_gone(is_mute=True)
 
 
 SCENARIOS: dict[str, Scenario] = {

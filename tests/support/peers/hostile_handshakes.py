@@ -167,6 +167,8 @@ async def eof_in_headers(peer: Peer) -> None:
 async def flap(peer: Peer) -> None:
     """A correct upgrade, then FIN at once, every time: the pace must grow."""
     await peer.upgrade()
+    peer.end()
+    await peer.until_gone()
 
 
 SCENARIOS: dict[str, Scenario] = table(list(globals().values()))

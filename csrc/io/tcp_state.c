@@ -1,0 +1,19 @@
+#include "io/tcp_state.h"
+
+/* The C library's netinet/tcp.h stops short of tcpi_bytes_received. */
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+enum { STATE_ESTABLISHED = 1, STATE_CLOSE = 7 };
+
+struct stwi_tcp_state stwi_tcp_state(int fd) {
+  struct tcp_info info = {0};
+  socklen_t size = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+    return (struct stwi_tcp_state){.is_reset = true};
+  /* A FIN is counted as a byte. */
+  return (struct stwi_tcp_state){.is_open = info.tcpi_state == STATE_ESTABLISHED,
+                                 .is_reset = info.tcpi_state == STATE_CLOSE,
+                                 .has_received = info.tcpi_bytes_received > 1};
+}

@@ -1,0 +1,16 @@
+/* tcp_state.h: what the kernel knows of a TCP connection, whoever has read its errors before. */
+#ifndef STWI_IO_TCP_STATE_H
+#define STWI_IO_TCP_STATE_H
+
+#include <stdbool.h>
+
+struct stwi_tcp_state {
+  bool is_open;      /* established, no FIN from either end */
+  bool is_reset;     /* by a RST or a timeout; a FIN leaves another state */
+  bool has_received; /* more than one byte, ever */
+};
+
+/* Any thread.  A descriptor that is no TCP socket counts as reset. */
+struct stwi_tcp_state stwi_tcp_state(int fd);
+
+#endif

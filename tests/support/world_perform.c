@@ -1,0 +1,180 @@
+#include "world_inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct world_link *world_link_find(struct world *world, uint32_t conn, uint32_t gen) {
+  struct world_link *link = world->conns[conn].links;
+  while (link != NULL && link->gen != gen)
+    link = link->next;
+  return link;
+}
+
+static void perform_dial(struct world *world, const struct stwi_effect *effect) {
+  struct world_conn *conn = &world->conns[effect->conn];
+  struct world_link *link = calloc(1, sizeof *link);
+  link->conn = effect->conn;
+  link->gen = effect->link;
+  link->next = conn->links;
+  conn->links = link;
+  if (link->next != NULL && link->next->gen >= link->gen)
+    world_break(world, "link %u dialled after link %u", link->gen, link->next->gen);
+  uint32_t pending = 0;
+  for (const struct world_link *other = conn->links; other != NULL; other = other->next)
+    pending += !other->is_over && !other->is_cut && !other->has_written && !other->is_ready;
+  if (pending > STWI_ATTEMPTS_MAX)
+    world_break(world, "%u attempts at once", pending);
+  world_dial(world, link, &effect->u.dial);
+}
+
+static void check_write(struct world *world, const struct world_link *link) {
+  if (!link->is_ready)
+    world_break(world, "a write on link %u, which is not ready", link->gen);
+  if (link->is_writing)
+    world_break(world, "a second write on link %u before the first was answered", link->gen);
+  for (const struct world_link *old = link->next; old != NULL; old = old->next)
+    if (old->is_ready && !old->is_cut && !old->is_over)
+      world_break(world, "a write on link %u before link %u was fenced", link->gen, old->gen);
+}
+
+static void perform_write(struct world *world, struct world_link *link,
+                          const struct stwi_effect *effect) {
+  check_write(world, link);
+  struct world_server *server = link->server;
+  link->is_writing = link->has_written = true;
+  /* The performer may use the headroom. */
+  memset(effect->u.write.data - STWI_WRITE_HEADROOM, 0xa5, STWI_WRITE_HEADROOM);
+  stwi_time at = world->now + world_latency(world, server);
+  if (at < link->to_server_at)
+    at = link->to_server_at;
+  if (server->bytes_per_s != 0)
+    at += effect->u.write.size * STWI_S / server->bytes_per_s;
+  link->to_server_at = at;
+  struct world_wire wire = {
+      .at = at, .kind = WORLD_TO_SERVER, .link = link, .size = effect->u.write.size};
+  wire.bytes = malloc(wire.size);
+  memcpy(wire.bytes, effect->u.write.data, wire.size);
+  world_wire_put(world, wire);
+  if (server->is_write_stuck)
+    return;
+  const struct stwi_input input = {.kind = STWI_IN_WRITABLE, .conn = link->conn, .link = link->gen};
+  world_wire_put(world, (struct world_wire){.at = world->now + server->write_delay_ns,
+                                            .kind = WORLD_TO_CORE,
+                                            .link = link,
+                                            .input = input});
+}
+
+static void perform_cut(struct world *world, struct world_link *link,
+                        const struct stwi_effect *effect) {
+  link->is_cut = true;
+  world_wire_unpause(world, link);
+  if (!world->has_late_inputs)
+    link->is_over = true;
+  const struct stwi_input input = {.kind = STWI_IN_DOWN,
+                                   .conn = link->conn,
+                                   .link = link->gen,
+                                   .u.down = {.cause = STW_CAUSE_SUPERSEDED}};
+  if (!link->is_down_due) {
+    link->is_down_due = true;
+    world_to_core(world, link, &input, STWI_MS);
+  }
+  /* A reset overtakes what the server has not read yet; a FIN does not. */
+  const bool overtakes = effect->u.cut.abort && stwi_random_below(&world->random, 2) == 0;
+  stwi_time at = world->now + world_latency(world, link->server);
+  if (!overtakes && at < link->to_server_at)
+    at = link->to_server_at;
+  world_wire_put(world, (struct world_wire){.at = at, .kind = WORLD_GONE, .link = link});
+}
+
+static void perform_on_link(struct world *world, const struct stwi_effect *effect) {
+  struct world_link *link = world_link_find(world, effect->conn, effect->link);
+  if (link == NULL || link->is_cut || link->is_over) {
+    world_break(world, "effect %d for link %u, which is %s", (int)effect->kind, effect->link,
+                link == NULL ? "unknown" : link->is_cut ? "cut" : "over");
+    return;
+  }
+  switch (effect->kind) {
+  case STWI_FX_WRITE:
+    perform_write(world, link, effect);
+    break;
+  case STWI_FX_PAUSE:
+    link->is_paused = effect->u.pause.on;
+    if (!link->is_paused)
+      world_wire_unpause(world, link);
+    break;
+  default:
+    perform_cut(world, link, effect);
+    break;
+  }
+}
+
+static void perform_message(struct world *world, const struct stwi_effect *effect) {
+  struct world_conn *conn = &world->conns[effect->conn];
+  const struct world_link *link = world_link_find(world, effect->conn, effect->link);
+  if (link == NULL || !link->is_ready)
+    world_break(world, "a message from link %u, which is not ready", effect->link);
+  conn->inbound++;
+  size_t size = effect->u.message.size;
+  if (size > sizeof conn->last_inbound - 1)
+    size = sizeof conn->last_inbound - 1;
+  memcpy(conn->last_inbound, effect->u.message.data, size);
+  conn->last_inbound[size] = '\0';
+}
+
+static const char *detail_of(const stw_event *event) {
+  switch (event->kind) {
+  case STW_EVENT_STATE:
+    return event->u.state.detail;
+  case STW_EVENT_RETRY:
+    return event->u.retry.detail;
+  case STW_EVENT_CLOSED:
+    return event->u.closed.detail;
+  case STW_EVENT_MESSAGE_ENDED:
+    return event->u.ended.detail;
+  default:
+    return "";
+  }
+}
+
+static void log_event(struct world *world, const struct stwi_effect *effect) {
+  const char *detail = detail_of(&effect->u.event);
+  if (world->is_unlogged && detail != NULL && strnlen(detail, 160) < 160)
+    return;
+  if (world->event_count == world->event_capacity) {
+    world->event_capacity = world->event_capacity == 0 ? 64 : 2 * world->event_capacity;
+    world->events = realloc(world->events, world->event_capacity * sizeof *world->events);
+  }
+  struct world_event *event = &world->events[world->event_count++];
+  memset(event, 0, sizeof *event);
+  event->at = world->now;
+  event->conn = effect->conn;
+  event->event = effect->u.event;
+  snprintf(event->detail, sizeof event->detail, "%s", detail == NULL ? "(null)" : detail);
+}
+
+void world_perform(struct world *world, const struct stwi_effect *effect) {
+  if (effect->conn >= world->conn_count || !world->conns[effect->conn].is_open) {
+    world_break(world, "effect %d for the unknown conn %u", (int)effect->kind, effect->conn);
+    return;
+  }
+  switch (effect->kind) {
+  case STWI_FX_DIAL:
+    perform_dial(world, effect);
+    break;
+  case STWI_FX_WRITE:
+  case STWI_FX_PAUSE:
+  case STWI_FX_CUT:
+    perform_on_link(world, effect);
+    break;
+  case STWI_FX_MESSAGE:
+    perform_message(world, effect);
+    break;
+  case STWI_FX_EVENT:
+    log_event(world, effect);
+    world_check_event(world, effect->conn, &effect->u.event);
+    break;
+  case STWI_FX_PUBLISH:
+    world->conns[effect->conn].is_touched = true;
+    break;
+  }
+}
