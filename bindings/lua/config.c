@@ -207,9 +207,9 @@ static void check_supply_names(lua_State *L, int index) {
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
     if (strcmp(name, "url") != 0 && strcmp(name, "token") != 0 && strcmp(name, "headers") != 0 &&
-        strcmp(name, "valid") != 0)
+        strcmp(name, "expires_in") != 0)
       stwi_lua_misuse(L, STW_E_ARGUMENT,
-                      "credentials have no field '%s': they take url, token, headers, valid",
+                      "credentials have no field '%s': they take url, token, headers, expires_in",
                       *name ? name : luaL_typename(L, -2));
   }
 }
@@ -220,8 +220,8 @@ int stwi_lua_supply(lua_State *L, stw_conn conn, int index) {
   bool has_nul = false;
   credentials.url = optional_text(L, index, "url", &has_nul);
   credentials.token = optional_text(L, index, "token", &has_nul);
-  lua_getfield(L, index, "valid");
-  credentials.valid_ms = lifetime_ms(L, lua_gettop(L), "valid");
+  lua_getfield(L, index, "expires_in");
+  credentials.valid_ms = lifetime_ms(L, lua_gettop(L), "expires_in");
   lua_getfield(L, index, "headers");
   if (!lua_isnil(L, -1))
     credentials.headers = push_headers(L, lua_gettop(L), &has_nul);

@@ -56,7 +56,7 @@ stw_config *stwi_lua_config(lua_State *L, int index, stw_status *status);
 /* Reads the options of a send.  `key` is borrowed from the table.  Raises for an unknown name. */
 void stwi_lua_send_options(lua_State *L, int index, stw_send_options *options);
 
-/* Reads {url =, token =, headers = {name = value}, valid =} and supplies it. */
+/* Reads {url =, token =, headers = {name = value}, expires_in =} and supplies it. */
 int stwi_lua_supply(lua_State *L, stw_conn conn, int index);
 
 /* Pushes an event, a view as a table: words by name, times in seconds. */

@@ -163,13 +163,15 @@ PyDoc_STRVAR(send_many_doc,
              "Queues a list; (number of the first, count). A refusal has both as `taken`.");
 PyDoc_STRVAR(opening_doc, "opening($self, key, message, /)\n--\n\n"
                           "Sets the opening message `key`, or with None removes it.");
-PyDoc_STRVAR(supply_doc, "supply($self, url, token, headers, valid_ms, /)\n--\n\n"
-                         "Credentials; None for what stays as it is. headers are [name, value, ...].");
+PyDoc_STRVAR(supply_doc,
+             "supply($self, url, token, headers, valid_ms, /)\n--\n\n"
+             "Credentials; None for what stays as it is. headers are [name, value, ...].");
 PyDoc_STRVAR(outbox_list_doc,
              "outbox_list($self, after, most, /)\n--\n\n"
              "Entries with a number over `after`, at most 256: [(stream, number, state, proof,\n"
              "guarantee, is text, attempts, size, age ns, ttl left ns, key), ...].");
-PyDoc_STRVAR(outbox_body_doc, "outbox_body($self, number, /)\n--\n\nThe body of a message.");
+PyDoc_STRVAR(outbox_body_doc, "outbox_body($self, number, most, /)\n--\n\n"
+                              "The body of a message; quickest if `most` is its size.");
 PyDoc_STRVAR(outbox_cancel_doc, "outbox_cancel($self, number, /)\n--\n\nTakes a message back.");
 
 #define FAST(method) ((PyCFunction)(void (*)(void))(method))

@@ -54,31 +54,41 @@ PyObject *core_conn_outbox_list(PyObject *object, PyObject *const *args, Py_ssiz
   return list;
 }
 
-static stw_status body_once(stw_conn conn, stw_message_id id, void *data, size_t max,
-                            size_t *size) {
+/* The body as bytes with room for `most`; *size is the whole size.  NULL with an exception. */
+static PyObject *body_once(PyObject *object, stw_message_id id, uint64_t most, size_t *size) {
+  struct core_conn *self = (struct core_conn *)object;
+  PyObject *body = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)most);
+  if (!body)
+    return NULL;
+  char *room = PyBytes_AsString(body);
   stw_status status;
-  Py_BEGIN_ALLOW_THREADS status = stw_outbox_body(conn, id, data, max, size);
-  Py_END_ALLOW_THREADS return status;
+  Py_BEGIN_ALLOW_THREADS status = stw_outbox_body(self->conn, id, room, (size_t)most, size);
+  Py_END_ALLOW_THREADS if (status == STW_OK) return body;
+  Py_DECREF(body);
+  return core_raise(core_state_of(object), status, NULL);
 }
 
 PyObject *core_conn_outbox_body(PyObject *object, PyObject *const *args, Py_ssize_t nargs) {
-  struct core_conn *self = (struct core_conn *)object;
   stw_message_id id;
-  if (core_check_count("outbox_body", nargs, 1, 1) < 0 || message_id(self, args[0], &id) < 0)
+  uint64_t most;
+  if (core_check_count("outbox_body", nargs, 2, 2) < 0 ||
+      message_id((struct core_conn *)object, args[0], &id) < 0 ||
+      core_u64(args[1], "most", &most) < 0)
     return NULL;
+  if (most > PY_SSIZE_T_MAX / 2)
+    return PyErr_NoMemory();
   size_t size = 0;
-  char nothing;
-  stw_status status = body_once(self->conn, id, &nothing, 0, &size);
-  if (status != STW_OK)
-    return core_raise(core_state_of(object), status, NULL);
-  PyObject *body = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-  if (!body)
-    return NULL;
-  status = body_once(self->conn, id, PyBytes_AsString(body), size, &size); /* bodies never change */
-  if (status == STW_OK)
+  PyObject *body = body_once(object, id, most, &size);
+  if (body && size > most) {
+    Py_DECREF(body);
+    most = size; /* bodies never change */
+    body = body_once(object, id, most, &size);
+  }
+  if (!body || size == most)
     return body;
+  PyObject *cut = PyBytes_FromStringAndSize(PyBytes_AsString(body), (Py_ssize_t)size);
   Py_DECREF(body);
-  return core_raise(core_state_of(object), status, NULL);
+  return cut;
 }
 
 PyObject *core_conn_outbox_cancel(PyObject *object, PyObject *const *args, Py_ssize_t nargs) {

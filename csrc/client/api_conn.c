@@ -67,13 +67,17 @@ static stw_status open_port(struct stwi_engine *engine, struct stwi_mailbox *mai
   }
   port->handle.id = id;
   port->view.state = STW_STATE_CONNECTING;
+  /* Held: whoever frees the mailbox meanwhile frees the conn after it has come to the engine. */
+  void *held;
+  stwi_handle_hold(id, STWI_HANDLE_CONN, &held);
   status = start(port, built);
-  if (status != STW_OK) {
+  if (status == STW_OK) {
+    conn->id = id;
+  } else {
     stwi_handle_retire(id);
-    return status;
   }
-  conn->id = id;
-  return STW_OK;
+  stwi_handle_drop(id);
+  return status;
 }
 
 stw_status stw_conn_open(stw_engine engine_handle, stw_mailbox mailbox_handle,

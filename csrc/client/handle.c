@@ -100,6 +100,10 @@ stw_status stwi_handle_hold(uint64_t id, enum stwi_handle_type type, void **obje
     if (word >> 33 != generation || !(word & ALIVE)) return refuse();
   } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, word + 1,
                                                   memory_order_acq_rel, memory_order_acquire));
+  if (slot->id != id) { /* the type was made up */
+    stwi_handle_drop(id);
+    return refuse();
+  }
   if (slot->fork_count != stwi_fork_count()) {
     atomic_fetch_sub_explicit(&slot->word, 1, memory_order_acq_rel);
     return stwi_error(STW_E_FORKED, "this handle was made before fork() and belongs to the parent; "

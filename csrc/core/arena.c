@@ -13,7 +13,9 @@ struct stwi_arena_block {
   _Alignas(16) uint8_t bytes[];
 };
 
-void stwi_arena_init(struct stwi_arena *arena) { memset(arena, 0, sizeof *arena); }
+void stwi_arena_init(struct stwi_arena *arena) {
+  memset(arena, 0, sizeof *arena);
+}
 
 static void free_after(struct stwi_arena_block *block) {
   while (block != NULL) {
@@ -24,7 +26,8 @@ static void free_after(struct stwi_arena_block *block) {
 }
 
 static void free_adopted(struct stwi_arena *arena) {
-  while (arena->adopted_count > 0) stwi_free(arena->adopted[--arena->adopted_count]);
+  while (arena->adopted_count > 0)
+    stwi_free(arena->adopted[--arena->adopted_count]);
 }
 
 void stwi_arena_fini(struct stwi_arena *arena) {
@@ -36,7 +39,8 @@ void stwi_arena_fini(struct stwi_arena *arena) {
 void stwi_arena_reset(struct stwi_arena *arena) {
   arena->given = 0;
   free_adopted(arena);
-  if (arena->first == NULL) return;
+  if (arena->first == NULL)
+    return;
   free_after(arena->first->next);
   arena->first->next = NULL;
   arena->first->used = 0;
@@ -47,9 +51,11 @@ void stwi_arena_reset(struct stwi_arena *arena) {
 }
 
 static bool add_block(struct stwi_arena *arena, size_t size) {
-  if (size < BLOCK_BYTES) size = BLOCK_BYTES;
+  if (size < BLOCK_BYTES)
+    size = BLOCK_BYTES;
   struct stwi_arena_block *block = stwi_alloc(sizeof *block + size);
-  if (block == NULL) return false;
+  if (block == NULL)
+    return false;
   block->next = arena->first;
   block->used = 0;
   block->size = size;
@@ -61,7 +67,8 @@ uint8_t *stwi_arena_take(struct stwi_arena *arena, size_t size) {
   size_t rounded = (size + 15) & ~(size_t)15;
   struct stwi_arena_block *block = arena->first;
   if (block == NULL || block->size - block->used < rounded) {
-    if (!add_block(arena, rounded)) return NULL;
+    if (!add_block(arena, rounded))
+      return NULL;
     block = arena->first;
   }
   uint8_t *bytes = block->bytes + block->used;

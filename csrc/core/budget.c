@@ -45,9 +45,15 @@ bool stwi_budget_allows(struct stwi_bucket *bucket, uint32_t conns, stwi_time no
   return false;
 }
 
-void stwi_budget_spend(struct stwi_bucket *bucket, uint32_t conns, stwi_time now) {
+bool stwi_budget_spend(struct stwi_bucket *bucket, uint32_t conns, stwi_time now) {
   fill_attempts(bucket, counted(conns), now);
-  bucket->units -= bucket->units < ATTEMPT ? bucket->units : ATTEMPT;
+  const bool is_whole = bucket->units >= ATTEMPT;
+  bucket->units -= is_whole ? ATTEMPT : bucket->units;
+  return is_whole;
+}
+
+void stwi_budget_give(struct stwi_bucket *bucket) {
+  bucket->units += bucket->units > UINT64_MAX - ATTEMPT ? 0 : ATTEMPT;
 }
 
 void stwi_hedge_init(struct stwi_bucket *bucket, stwi_time now) {

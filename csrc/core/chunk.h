@@ -31,10 +31,10 @@ struct stwi_msg {
 
 struct stwi_chunk {
   struct stwi_chunk *next;
-  uint32_t used, size; /* bytes of `bytes` */
-  uint32_t live;       /* holds of the outbox: 0 frees the chunk */
-  uint32_t count;      /* messages in it */
-  uint32_t keyed;      /* of them, those with a key */
+  uint32_t used, size;                     /* bytes of `bytes` */
+  uint32_t live;                           /* holds of the outbox: 0 frees the chunk */
+  uint32_t count;                          /* messages in it */
+  uint32_t keyed;                          /* of them, those with a key */
   void (*give)(void *memory, size_t size); /* takes the memory back; NULL: stwi_free */
   _Alignas(16) uint8_t bytes[];
 };

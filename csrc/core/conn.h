@@ -40,23 +40,24 @@
 #define STWI_BYTE_NS_MAX (STWI_S / 4096)
 
 struct stwi_barrier {
-  uint64_t upto;  /* last message written before it */
+  uint64_t upto; /* last message written before it */
   stwi_time at;
-  stwi_time due;  /* its age counts from here: what stands before it must get through first */
+  stwi_time due;      /* its age counts from here: what stands before it must get through first */
   uint64_t out_bytes; /* of the link, up to and with it */
 };
 
 struct stwi_link {
   uint32_t gen;
-  uint32_t endpoint;     /* index into the conn's endpoints */
-  uint32_t round;        /* raced attempts share the round of the one that they race */
+  uint32_t endpoint; /* index into the conn's endpoints */
+  uint32_t round;    /* raced attempts share the round of the one that they race */
   stw_phase phase;
   stwi_time phase_since, dialled_at, up_at;
   uint64_t phase_ns[STW_PHASE_COUNT];
-  bool is_writing;       /* a WRITE is not answered yet */
-  bool has_written;      /* the written proof of `written_upto` is due with WRITABLE */
+  bool is_writing;  /* a WRITE is not answered yet */
+  bool has_written; /* the written proof of `written_upto` is due with WRITABLE */
   bool has_close_sent;
-  bool has_raced;        /* its silence was answered with another attempt */
+  bool has_raced; /* its silence was answered with another attempt */
+  bool has_spent; /* a token of the endpoint's budget, given back unless it fails */
   bool is_paused;
   bool is_down;          /* its DOWN came: nothing is left to cut */
   bool is_stable;        /* has shown proof and been up for 2 s */
@@ -64,12 +65,11 @@ struct stwi_link {
   /* barriers: a ring of unanswered ones; ids count from 1 per link */
   struct stwi_barrier barriers[STWI_BARRIERS_MAX];
   uint32_t barrier_head, barrier_count;
-  uint64_t barrier_id;   /* of the last one sent */
+  uint64_t barrier_id; /* of the last one sent */
   uint64_t since_barrier_bytes;
   uint64_t out_bytes, proven_bytes; /* written ever; of them, before an answered barrier */
-  stwi_time unproven_since; /* first message written after the last barrier; 0: none */
-  bool has_pong;            /* it has answered one */
-  bool has_heard_asked;     /* data came while a barrier was unanswered */
+  stwi_time unproven_since;         /* first message written after the last barrier; 0: none */
+  bool has_pong;                    /* it has answered one */
   /* PONGs owed, in order; past the bound the oldest give way (RFC 6455 section 5.5.3) */
   uint8_t *pongs; /* size byte, payload, size byte, payload, ... */
   uint32_t pongs_used;
@@ -90,14 +90,14 @@ struct stwi_conn {
   stw_state state;
   stwi_time since;
   stw_cause cause;
-  stw_cause lost_cause;  /* of the last active link that ended */
+  stw_cause lost_cause; /* of the last active link that ended */
   uint16_t close_code, http_status;
   char detail[160];
   bool ever_online;
 
   struct stwi_link *active;
   struct stwi_link *attempts[STWI_ATTEMPTS_MAX];
-  uint32_t gen;          /* of the last link dialled */
+  uint32_t gen;                 /* of the last link dialled */
   uint32_t round, failed_round; /* the pace advances once for each round that failed */
 
   struct stwi_pace pace;
@@ -109,20 +109,20 @@ struct stwi_conn {
   struct stwi_opening opening;
   struct stwi_credentials credentials;
 
-  stwi_time dial_at;       /* CONNECTING, SUSPECT, MIGRATING: a delayed dial; 0: none */
-  stwi_time next_at;       /* WAITING, OFFLINE: the next attempt; 0: none */
-  stwi_time hedged_at;     /* when a candidate was last dialled beside a live link */
-  stwi_time message_at;    /* last inbound message, for max_silence */
+  stwi_time dial_at;    /* CONNECTING, SUSPECT, MIGRATING: a delayed dial; 0: none */
+  stwi_time next_at;    /* WAITING, OFFLINE: the next attempt; 0: none */
+  stwi_time hedged_at;  /* when a candidate was last dialled beside a live link */
+  stwi_time message_at; /* last inbound message, for max_silence */
   bool is_stale;
-  stwi_time refresh_at;    /* when to ask for fresh credentials ahead of their end; 0: never */
-  bool is_refreshing;      /* asked so: their supply moves the conn to a new link */
-  uint64_t byte_ns;        /* what a byte may take to get through: learnt from answers */
-  uint64_t probe_id;       /* SUSPECT: the barrier whose PONG clears it */
+  stwi_time refresh_at; /* when to ask for fresh credentials ahead of their end; 0: never */
+  bool is_refreshing;   /* asked so: their supply moves the conn to a new link */
+  uint64_t byte_ns;     /* what a byte may take to get through: learnt from answers */
+  uint64_t probe_id;    /* SUSPECT: the barrier whose PONG clears it */
   bool has_told_mute;
 
   bool is_closing, is_inbound_full;
-  bool is_pause_told;    /* PAUSED was the last of PAUSED and RESUMED */
-  bool has_ended;        /* CLOSED was told: nothing more until it is opened again */
+  bool is_pause_told; /* PAUSED was the last of PAUSED and RESUMED */
+  bool has_ended;     /* CLOSED was told: nothing more until it is opened again */
   uint64_t replay_messages, replay_bytes; /* written on a lost link, to be written again */
   stwi_time close_deadline, handshake_deadline;
 

@@ -4,7 +4,8 @@
 #include "core/mem.h"
 
 static void drop_endpoints(struct stwi_conn *conn) {
-  if (conn->endpoints == NULL) return;
+  if (conn->endpoints == NULL)
+    return;
   for (size_t i = 0; i < conn->config->url_count; i++) {
     if (conn->endpoints[i] != NULL) {
       stwi_endpoint_drop(&conn->core->endpoints, conn->endpoints[i]);
@@ -16,12 +17,14 @@ static void drop_endpoints(struct stwi_conn *conn) {
 static bool hold_endpoints(struct stwi_conn *conn) {
   size_t count = conn->config->url_count;
   conn->endpoints = stwi_alloc(count * sizeof(struct stwi_endpoint *));
-  if (conn->endpoints == NULL) return false;
+  if (conn->endpoints == NULL)
+    return false;
   memset(conn->endpoints, 0, count * sizeof(struct stwi_endpoint *));
   for (size_t i = 0; i < count; i++) {
-    conn->endpoints[i] = stwi_endpoint_hold(&conn->core->endpoints, conn->config->urls[i].key,
-                                            conn->core->now);
-    if (conn->endpoints[i] == NULL) return false;
+    conn->endpoints[i] =
+        stwi_endpoint_hold(&conn->core->endpoints, conn->config->urls[i].key, conn->core->now);
+    if (conn->endpoints[i] == NULL)
+      return false;
   }
   return true;
 }
@@ -43,7 +46,8 @@ static void init_parts(struct stwi_conn *conn) {
 
 struct stwi_conn *stwi_conn_new(struct stwi_core *core, const struct stwi_input *input) {
   struct stwi_conn *conn = stwi_alloc(sizeof *conn);
-  if (conn == NULL) return NULL;
+  if (conn == NULL)
+    return NULL;
   memset(conn, 0, sizeof *conn);
   conn->core = core;
   conn->slot = input->conn;
@@ -52,14 +56,16 @@ struct stwi_conn *stwi_conn_new(struct stwi_core *core, const struct stwi_input 
   conn->stream = input->u.open.stream;
   stwi_random_seed(&conn->random, input->u.open.seed);
   init_parts(conn);
-  if (hold_endpoints(conn)) return conn;
+  if (hold_endpoints(conn))
+    return conn;
   drop_endpoints(conn);
   stwi_free(conn); /* the config stays with the caller */
   return NULL;
 }
 
 void stwi_conn_free(struct stwi_conn *conn) {
-  if (conn == NULL) return;
+  if (conn == NULL)
+    return;
   struct stwi_effects none;
   struct stwi_effects *effects = conn->core->effects;
   if (effects == NULL) {
@@ -95,13 +101,15 @@ static void on_submit(struct stwi_conn *conn, struct stwi_chunk *chunks) {
 }
 
 static void on_close(struct stwi_conn *conn, stwi_time deadline) {
-  if (conn->state == STW_STATE_CLOSED || conn->state == STW_STATE_FAILED) return;
+  if (conn->state == STW_STATE_CLOSED || conn->state == STW_STATE_FAILED)
+    return;
   conn->is_closing = true;
   conn->close_deadline = deadline;
 }
 
 static void on_reopen(struct stwi_conn *conn) {
-  if (!conn->has_ended) return;
+  if (!conn->has_ended)
+    return;
   memset(&conn->repeat, 0, sizeof conn->repeat);
   conn->ever_online = false;
   conn->is_closing = false;
@@ -115,16 +123,20 @@ static void on_opening(struct stwi_conn *conn, const struct stwi_input *input) {
   const char *key = input->u.opening.key;
   stw_status status = stwi_opening_set(&conn->opening, key, input->u.opening.data,
                                        input->u.opening.size, input->u.opening.is_text);
-  if (status != STW_OK) return;
+  if (status != STW_OK)
+    return;
   struct stwi_opening_item *item = conn->opening.first;
   const struct stwi_opening_item *set = stwi_opening_find(&conn->opening, key);
-  while (item != NULL && item != set) item = item->next;
-  if (item != NULL) item->is_due = conn->active != NULL;
+  while (item != NULL && item != set)
+    item = item->next;
+  if (item != NULL)
+    item->is_due = conn->active != NULL;
 }
 
 /* Nine tenths of their time: early enough to move to another link before they end. */
 static stwi_time refresh_time(uint64_t valid_ms, stwi_time now) {
-  if (valid_ms == 0 || valid_ms > STWI_NEVER / STWI_MS / 2) return 0;
+  if (valid_ms == 0 || valid_ms > STWI_NEVER / STWI_MS / 2)
+    return 0;
   return now + valid_ms * STWI_MS / 10 * 9;
 }
 
@@ -134,11 +146,11 @@ static bool is_beside_live(const struct stwi_conn *conn) {
 
 static void on_supply(struct stwi_conn *conn, const struct stwi_input *input) {
   const char *why = "";
-  stw_status status =
-      stwi_credentials_supply(&conn->credentials, input->u.supply.url, input->u.supply.token,
-                              input->u.supply.headers, input->u.supply.valid_ms, conn->core->now,
-                              &why);
-  if (status != STW_OK) return;
+  stw_status status = stwi_credentials_supply(&conn->credentials, input->u.supply.url,
+                                              input->u.supply.token, input->u.supply.headers,
+                                              input->u.supply.valid_ms, conn->core->now, &why);
+  if (status != STW_OK)
+    return;
   conn->refresh_at = refresh_time(input->u.supply.valid_ms, conn->core->now);
   bool was_refreshing = conn->is_refreshing;
   conn->is_refreshing = false;
@@ -151,57 +163,86 @@ static void on_supply(struct stwi_conn *conn, const struct stwi_input *input) {
 }
 
 void stwi_conn_pause(struct stwi_conn *conn, bool on) {
-  if (conn->active == NULL || conn->active->is_paused == on) return;
+  if (conn->active == NULL || conn->active->is_paused == on)
+    return;
   conn->active->is_paused = on;
   struct stwi_effect *effect = stwi_conn_effect(conn, STWI_FX_PAUSE, conn->active->gen);
-  if (effect != NULL) effect->u.pause.on = on;
+  if (effect != NULL)
+    effect->u.pause.on = on;
   stwi_pulse_pause(&conn->pulse, on, conn->core->now);
-  if (!on) conn->message_at = conn->core->now;
+  if (!on)
+    conn->message_at = conn->core->now;
 }
 
 void stwi_conn_tell_pause(struct stwi_conn *conn) {
-  if (conn->has_ended || conn->is_pause_told == conn->is_inbound_full) return;
+  if (conn->has_ended || conn->is_pause_told == conn->is_inbound_full)
+    return;
   conn->is_pause_told = conn->is_inbound_full;
   stwi_conn_event(conn, conn->is_pause_told ? STW_EVENT_PAUSED : STW_EVENT_RESUMED,
                   conn->active == NULL ? 0 : conn->active->gen);
 }
 
 static void on_inbound(struct stwi_conn *conn, bool is_full) {
-  if (conn->is_inbound_full == is_full) return;
+  if (conn->is_inbound_full == is_full)
+    return;
   conn->is_inbound_full = is_full;
   stwi_conn_pause(conn, is_full);
-  if (is_full) conn->metrics[STW_METRIC_PAUSES]++;
+  if (is_full)
+    conn->metrics[STW_METRIC_PAUSES]++;
   stwi_conn_tell_pause(conn);
 }
 
 /* Ends a wait, but not the endpoint's budget. */
 static void try_now(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause) {
-  if (stwi_conn_may_try(conn)) stwi_conn_apply(conn, input, cause);
+  if (stwi_conn_may_try(conn))
+    stwi_conn_apply(conn, input, cause);
 }
 
 void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input) {
   stwi_conn_dirty(conn);
   switch (input->kind) {
-    case STWI_IN_SUBMIT: on_submit(conn, input->u.submit.chunks); break;
-    case STWI_IN_CLOSE: on_close(conn, input->u.close.deadline); break;
-    case STWI_IN_REOPEN: on_reopen(conn); break;
-    case STWI_IN_KICK: try_now(conn, STWI_LINK_KICK, STW_CAUSE_REQUESTED); break;
-    case STWI_IN_CANCEL: stwi_outbox_cancel(&conn->outbox, input->u.cancel.number); break;
-    case STWI_IN_OPENING: on_opening(conn, input); break;
-    case STWI_IN_HOST_READY: stwi_conn_check_ready(conn, true); break;
-    case STWI_IN_SUPPLY: on_supply(conn, input); break;
-    default: on_inbound(conn, input->u.inbound.is_full); break;
+  case STWI_IN_SUBMIT:
+    on_submit(conn, input->u.submit.chunks);
+    break;
+  case STWI_IN_CLOSE:
+    on_close(conn, input->u.close.deadline);
+    break;
+  case STWI_IN_REOPEN:
+    on_reopen(conn);
+    break;
+  case STWI_IN_KICK:
+    try_now(conn, STWI_LINK_KICK, STW_CAUSE_REQUESTED);
+    break;
+  case STWI_IN_CANCEL:
+    stwi_outbox_cancel(&conn->outbox, input->u.cancel.number);
+    break;
+  case STWI_IN_OPENING:
+    on_opening(conn, input);
+    break;
+  case STWI_IN_HOST_READY:
+    stwi_conn_check_ready(conn, true);
+    break;
+  case STWI_IN_SUPPLY:
+    on_supply(conn, input);
+    break;
+  default:
+    on_inbound(conn, input->u.inbound.is_full);
+    break;
   }
 }
 
 static void on_network(struct stwi_conn *conn, stw_network what) {
   switch (what) {
-    case STW_NETWORK_UP: try_now(conn, STWI_LINK_NET_UP, STW_CAUSE_NET_UP); break;
-    case STW_NETWORK_DOWN: stwi_conn_apply(conn, STWI_LINK_NET_DOWN, STW_CAUSE_NET_DOWN); break;
-    case STW_NETWORK_CHANGED:
-      stwi_conn_apply(conn, STWI_LINK_NET_CHANGED, STW_CAUSE_IP_CHANGED);
-      stwi_conn_expect_fresh(conn);
-      break;
+  case STW_NETWORK_UP:
+    try_now(conn, STWI_LINK_NET_UP, STW_CAUSE_NET_UP);
+    break;
+  case STW_NETWORK_DOWN:
+    stwi_conn_apply(conn, STWI_LINK_NET_DOWN, STW_CAUSE_NET_DOWN);
+    break;
+  case STW_NETWORK_CHANGED:
+    stwi_conn_apply(conn, STWI_LINK_NET_CHANGED, STW_CAUSE_IP_CHANGED);
+    stwi_conn_expect_fresh(conn);
+    break;
   }
 }
 
@@ -214,16 +255,19 @@ static void forgive(struct stwi_conn *conn, stwi_time *since, uint64_t for_ns) {
 static void on_stalled(struct stwi_conn *conn, uint64_t for_ns) {
   stwi_pulse_stalled(&conn->pulse, conn->core->now);
   forgive(conn, &conn->message_at, for_ns);
-  if (conn->active != NULL) forgive(conn, &conn->active->phase_since, for_ns);
+  if (conn->active != NULL)
+    forgive(conn, &conn->active->phase_since, for_ns);
   for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
-    if (conn->attempts[i] == NULL) continue;
+    if (conn->attempts[i] == NULL)
+      continue;
     forgive(conn, &conn->attempts[i]->dialled_at, for_ns);
     forgive(conn, &conn->attempts[i]->phase_since, for_ns);
   }
 }
 
 static void stop(struct stwi_conn *conn) {
-  if (conn->state == STW_STATE_CLOSED || conn->state == STW_STATE_FAILED) return;
+  if (conn->state == STW_STATE_CLOSED || conn->state == STW_STATE_FAILED)
+    return;
   stwi_conn_detail(conn, "the engine was stopped");
   stwi_conn_apply(conn, STWI_LINK_CLOSE_DONE, STW_CAUSE_LOCAL_STOP);
 }
@@ -231,13 +275,19 @@ static void stop(struct stwi_conn *conn) {
 void stwi_conn_machine_input(struct stwi_conn *conn, const struct stwi_input *input) {
   stwi_conn_dirty(conn);
   switch (input->kind) {
-    case STWI_IN_NETWORK: on_network(conn, input->u.network.what); break;
-    case STWI_IN_WAKE:
-      try_now(conn, STWI_LINK_WAKE, STW_CAUSE_SUSPEND_RESUME);
-      stwi_conn_expect_fresh(conn);
-      break;
-    case STWI_IN_STALLED: on_stalled(conn, input->u.stalled.for_ns); break;
-    default: stop(conn); break;
+  case STWI_IN_NETWORK:
+    on_network(conn, input->u.network.what);
+    break;
+  case STWI_IN_WAKE:
+    try_now(conn, STWI_LINK_WAKE, STW_CAUSE_SUSPEND_RESUME);
+    stwi_conn_expect_fresh(conn);
+    break;
+  case STWI_IN_STALLED:
+    on_stalled(conn, input->u.stalled.for_ns);
+    break;
+  default:
+    stop(conn);
+    break;
   }
 }
 
@@ -253,7 +303,8 @@ static const struct stwi_conn *find(const struct stwi_core *core, uint32_t slot)
 
 bool stwi_core_view(const struct stwi_core *core, uint32_t slot, stw_conn_view *view) {
   const struct stwi_conn *conn = find(core, slot);
-  if (conn == NULL) return false;
+  if (conn == NULL)
+    return false;
   size_t struct_size = view->struct_size;
   memset(view, 0, sizeof *view);
   view->struct_size = struct_size;
@@ -282,14 +333,17 @@ bool stwi_core_view(const struct stwi_core *core, uint32_t slot, stw_conn_view *
 bool stwi_core_metrics(const struct stwi_core *core, uint32_t slot, stwi_time now,
                        uint64_t values[STW_METRIC_COUNT]) {
   const struct stwi_conn *conn = find(core, slot);
-  if (conn == NULL) return false;
+  if (conn == NULL)
+    return false;
   memcpy(values, conn->metrics, sizeof conn->metrics);
   uint64_t running = now - conn->metrics_at;
   bool is_open = conn->state != STW_STATE_CLOSED && conn->state != STW_STATE_IDLE;
   bool is_up = conn->state == STW_STATE_ONLINE || conn->state == STW_STATE_SUSPECT ||
                conn->state == STW_STATE_MIGRATING;
-  if (is_open) values[STW_METRIC_OPEN_NS] += running;
-  if (is_up) values[STW_METRIC_ONLINE_NS] += running;
+  if (is_open)
+    values[STW_METRIC_OPEN_NS] += running;
+  if (is_up)
+    values[STW_METRIC_ONLINE_NS] += running;
   const uint64_t *ends = conn->outbox.counts;
   values[STW_METRIC_SETTLED] = ends[STW_MESSAGE_SETTLED];
   values[STW_METRIC_EXPIRED] = ends[STW_MESSAGE_EXPIRED];

@@ -12,7 +12,8 @@ static bool lies_in(const uint8_t *data, const uint8_t *bytes, size_t size) {
 /* What the decoder assembled dies with its next call; effects live until the next step. */
 static const uint8_t *lend(struct stwi_conn *conn, const struct stwi_item *item,
                            const uint8_t *bytes, size_t size) {
-  if (item->size == 0 || lies_in(item->data, bytes, size)) return item->data;
+  if (item->size == 0 || lies_in(item->data, bytes, size))
+    return item->data;
   struct stwi_arena *arena = &conn->core->arena;
   bool is_worth_it = item->size >= DETACH_BYTES_MIN && stwi_arena_has_place(arena);
   uint8_t *held = is_worth_it ? stwi_decoder_detach(&conn->active->decoder, item) : NULL;
@@ -27,17 +28,17 @@ static const uint8_t *lend(struct stwi_conn *conn, const struct stwi_item *item,
 static void on_message(struct stwi_conn *conn, const struct stwi_item *item, const uint8_t *bytes,
                        size_t size) {
   const uint8_t *data = lend(conn, item, bytes, size);
-  struct stwi_effect *effect =
-      data == NULL && item->size > 0
-          ? NULL
-          : stwi_conn_effect(conn, STWI_FX_MESSAGE, conn->active->gen);
+  struct stwi_effect *effect = data == NULL && item->size > 0
+                                   ? NULL
+                                   : stwi_conn_effect(conn, STWI_FX_MESSAGE, conn->active->gen);
   conn->message_at = conn->core->now;
   conn->is_stale = false;
   conn->metrics[STW_METRIC_RECEIVED]++;
   conn->metrics[STW_METRIC_RECEIVED_BYTES] += item->size;
   if (effect == NULL) { /* no memory: say that one is missing */
     stw_event *event = stwi_conn_event(conn, STW_EVENT_GAP, conn->active->gen);
-    if (event == NULL) return;
+    if (event == NULL)
+      return;
     event->u.gap.reason = STW_GAP_OVERFLOW;
     event->u.gap.known = true;
     event->u.gap.messages = 1;
@@ -47,28 +48,35 @@ static void on_message(struct stwi_conn *conn, const struct stwi_item *item, con
   effect->u.message.size = item->size;
   effect->u.message.is_text = item->kind == STWI_ITEM_TEXT;
   if (conn->active->phase == STW_PHASE_OPENING) {
-    stwi_conn_check_ready(
-        conn, stwi_match_message(&conn->config->ready_when, item->data, item->size));
+    stwi_conn_check_ready(conn,
+                          stwi_match_message(&conn->config->ready_when, item->data, item->size));
   }
 }
 
 static stw_cause class_cause(stw_class cls) {
   switch (cls) {
-    case STW_CLASS_AUTH: return STW_CAUSE_AUTH_FAILED;
-    case STW_CLASS_OVERLOAD: return STW_CAUSE_TRY_LATER;
-    case STW_CLASS_SERVER_PLANNED: return STW_CAUSE_RESTART;
-    case STW_CLASS_PROTOCOL: return STW_CAUSE_PEER_PROTOCOL;
-    case STW_CLASS_PATH:
-    case STW_CLASS_LOCAL: return STW_CAUSE_ABNORMAL_FIN;
-    case STW_CLASS_HOST:
-    case STW_CLASS_COUNT: break;
+  case STW_CLASS_AUTH:
+    return STW_CAUSE_AUTH_FAILED;
+  case STW_CLASS_OVERLOAD:
+    return STW_CAUSE_TRY_LATER;
+  case STW_CLASS_SERVER_PLANNED:
+    return STW_CAUSE_RESTART;
+  case STW_CLASS_PROTOCOL:
+    return STW_CAUSE_PEER_PROTOCOL;
+  case STW_CLASS_PATH:
+  case STW_CLASS_LOCAL:
+    return STW_CAUSE_ABNORMAL_FIN;
+  case STW_CLASS_HOST:
+  case STW_CLASS_COUNT:
+    break;
   }
   return STW_CAUSE_CONFIG;
 }
 
 static stw_cause cause_of(const struct stwi_conn *conn, uint16_t code) {
   for (size_t i = 0; i < conn->config->cause_count; i++) {
-    if (conn->config->causes[i].code == code) return class_cause(conn->config->causes[i].cls);
+    if (conn->config->causes[i].code == code)
+      return class_cause(conn->config->causes[i].cls);
   }
   return stwi_cause_of_close(code);
 }
@@ -76,7 +84,8 @@ static stw_cause cause_of(const struct stwi_conn *conn, uint16_t code) {
 /* The peer's own words, made harmless for a log line. */
 static void describe_close(const struct stwi_item *item, char *text, size_t size) {
   int used = snprintf(text, size, "the server closed with %u", item->close_code);
-  if (item->size == 0 || used < 0 || (size_t)used + 3 >= size) return;
+  if (item->size == 0 || used < 0 || (size_t)used + 3 >= size)
+    return;
   char *out = text + used;
   *out++ = ':';
   *out++ = ' ';
@@ -97,7 +106,8 @@ static void on_close(struct stwi_conn *conn, struct stwi_link *link, const struc
       .detail = detail,
   };
   uint16_t echo = item->close_code == STWI_CLOSE_NONE ? STWI_CLOSE_NONE : item->close_code;
-  if (!link->has_close_sent) stwi_conn_write_close(conn, link, echo, "");
+  if (!link->has_close_sent)
+    stwi_conn_write_close(conn, link, echo, "");
   stwi_conn_link_over(conn, link, &end);
 }
 
@@ -113,12 +123,22 @@ static void on_error(struct stwi_conn *conn, struct stwi_link *link, const struc
 static void on_item(struct stwi_conn *conn, struct stwi_link *link, const struct stwi_item *item,
                     const uint8_t *bytes, size_t size) {
   switch (item->kind) {
-    case STWI_ITEM_TEXT:
-    case STWI_ITEM_BINARY: on_message(conn, item, bytes, size); break;
-    case STWI_ITEM_PING: stwi_conn_pong_owed(conn, link, item->data, item->size); break;
-    case STWI_ITEM_PONG: stwi_conn_ponged(conn, link, item->data, item->size); break;
-    case STWI_ITEM_CLOSE: on_close(conn, link, item); break;
-    default: on_error(conn, link, item); break;
+  case STWI_ITEM_TEXT:
+  case STWI_ITEM_BINARY:
+    on_message(conn, item, bytes, size);
+    break;
+  case STWI_ITEM_PING:
+    stwi_conn_pong_owed(conn, link, item->data, item->size);
+    break;
+  case STWI_ITEM_PONG:
+    stwi_conn_ponged(conn, link, item->data, item->size);
+    break;
+  case STWI_ITEM_CLOSE:
+    on_close(conn, link, item);
+    break;
+  default:
+    on_error(conn, link, item);
+    break;
   }
 }
 
@@ -134,10 +154,12 @@ void stwi_conn_bytes(struct stwi_conn *conn, struct stwi_link *link, const uint8
   size_t left = size;
   while (conn->active == link) {
     struct stwi_item item = stwi_decoder_next(&link->decoder, &at, &left);
-    if (item.kind == STWI_ITEM_NONE) break;
+    if (item.kind == STWI_ITEM_NONE)
+      break;
     on_item(conn, link, &item, bytes, size);
   }
-  bool is_unasked = conn->active == link && conn->state == STW_STATE_SUSPECT &&
-                    !stwi_conn_may_ask(conn);
-  if (is_unasked) stwi_conn_apply(conn, STWI_LINK_PULSE_OK, STW_CAUSE_RECOVERED);
+  bool is_unasked =
+      conn->active == link && conn->state == STW_STATE_SUSPECT && !stwi_conn_may_ask(conn);
+  if (is_unasked)
+    stwi_conn_apply(conn, STWI_LINK_PULSE_OK, STW_CAUSE_RECOVERED);
 }

@@ -5,7 +5,8 @@
 
 uint32_t stwi_conn_attempt_count(const struct stwi_conn *conn) {
   uint32_t count = 0;
-  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) count += conn->attempts[i] != NULL;
+  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++)
+    count += conn->attempts[i] != NULL;
   return count;
 }
 
@@ -16,7 +17,8 @@ static void free_link(struct stwi_link *link) {
 }
 
 void stwi_conn_phase(struct stwi_conn *conn, struct stwi_link *link, stw_phase phase) {
-  if (phase == link->phase) return;
+  if (phase == link->phase)
+    return;
   link->phase_ns[link->phase] += conn->core->now - link->phase_since;
   link->phase = phase;
   link->phase_since = conn->core->now;
@@ -26,24 +28,43 @@ void stwi_conn_phase(struct stwi_conn *conn, struct stwi_link *link, stw_phase p
 static void release_messages(struct stwi_conn *conn) {
   uint64_t messages, bytes;
   stwi_outbox_link_lost(&conn->outbox, &messages, &bytes);
-  if (messages == 0) return;
+  if (messages == 0)
+    return;
   conn->replay_messages = messages;
   conn->replay_bytes = bytes;
 }
 
+static bool spend(struct stwi_conn *conn, uint32_t endpoint) {
+  struct stwi_endpoint *where = conn->endpoints[endpoint];
+  return stwi_budget_spend(&where->budget, where->conns, conn->core->now);
+}
+
+/* Of an attempt that did not fail. */
+static void give_back(struct stwi_conn *conn, struct stwi_link *link) {
+  if (!link->has_spent)
+    return;
+  link->has_spent = false;
+  stwi_budget_give(&conn->endpoints[link->endpoint]->budget);
+}
+
 void stwi_conn_cut(struct stwi_conn *conn, struct stwi_link **place, bool abort) {
   struct stwi_link *link = *place;
-  if (link == NULL) return;
+  if (link == NULL)
+    return;
+  give_back(conn, link);
   struct stwi_effect *effect =
       link->is_down ? NULL : stwi_conn_effect(conn, STWI_FX_CUT, link->gen);
-  if (effect != NULL) effect->u.cut.abort = abort;
-  if (place == &conn->active) release_messages(conn);
+  if (effect != NULL)
+    effect->u.cut.abort = abort;
+  if (place == &conn->active)
+    release_messages(conn);
   *place = NULL;
   free_link(link);
 }
 
 void stwi_conn_drop_attempts(struct stwi_conn *conn) {
-  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) stwi_conn_cut(conn, &conn->attempts[i], true);
+  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++)
+    stwi_conn_cut(conn, &conn->attempts[i], true);
   conn->credentials.is_waiting = false;
 }
 
@@ -70,12 +91,21 @@ static void fill_dial(const struct stwi_conn *conn, uint32_t endpoint, struct st
   dial->is_insecure = config->is_insecure;
 }
 
+/* Raced attempts take the endpoints in turn: one that is silent must not hold up the others. */
+static uint32_t endpoint_for(const struct stwi_conn *conn) {
+  if (conn->credentials.url.host != NULL)
+    return conn->endpoint_at;
+  uint32_t count = (uint32_t)conn->config->url_count;
+  return (conn->endpoint_at + stwi_conn_attempt_count(conn)) % count;
+}
+
 static struct stwi_link *new_link(struct stwi_conn *conn) {
   struct stwi_link *link = stwi_alloc(sizeof *link);
-  if (link == NULL) return NULL;
+  if (link == NULL)
+    return NULL;
   memset(link, 0, sizeof *link);
   link->gen = ++conn->gen;
-  link->endpoint = conn->endpoint_at;
+  link->endpoint = endpoint_for(conn);
   link->round = conn->round;
   link->phase = STW_PHASE_DNS;
   link->phase_since = link->dialled_at = conn->core->now;
@@ -85,14 +115,16 @@ static struct stwi_link *new_link(struct stwi_conn *conn) {
 
 static struct stwi_link **free_place(struct stwi_conn *conn) {
   for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
-    if (conn->attempts[i] == NULL) return &conn->attempts[i];
+    if (conn->attempts[i] == NULL)
+      return &conn->attempts[i];
   }
   return NULL;
 }
 
 void stwi_conn_ask_credentials(struct stwi_conn *conn, stw_cause why) {
   stw_event *event = stwi_conn_event(conn, STW_EVENT_CREDENTIALS_NEEDED, 0);
-  if (event == NULL) return;
+  if (event == NULL)
+    return;
   event->u.credentials.attempt = conn->pace.attempts + 1;
   event->u.credentials.why = why;
   event->u.credentials.deadline_ns = conn->config->credentials_timeout_ns;
@@ -101,8 +133,10 @@ void stwi_conn_ask_credentials(struct stwi_conn *conn, stw_cause why) {
 /* Credentials first: phase token.  True: go on. */
 static bool has_credentials(struct stwi_conn *conn) {
   struct stwi_credentials *credentials = &conn->credentials;
-  if (stwi_credentials_begin(credentials, conn->core->now) == STWI_CREDENTIALS_USE) return true;
-  if (credentials->is_waiting) return false;
+  if (stwi_credentials_begin(credentials, conn->core->now) == STWI_CREDENTIALS_USE)
+    return true;
+  if (credentials->is_waiting)
+    return false;
   credentials->is_waiting = true;
   credentials->deadline = conn->core->now + conn->config->credentials_timeout_ns;
   stwi_conn_ask_credentials(conn, conn->cause);
@@ -120,7 +154,8 @@ static bool may_hedge(struct stwi_conn *conn) {
 void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge) {
   conn->dial_at = 0;
   struct stwi_link **place = free_place(conn);
-  if (place == NULL || !has_credentials(conn)) return;
+  if (place == NULL || !has_credentials(conn))
+    return;
   if (is_hedge && !may_hedge(conn)) {
     conn->dial_at = conn->core->now + STWI_S;
     return;
@@ -134,6 +169,7 @@ void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge) {
     return;
   }
   *place = link;
+  link->has_spent = spend(conn, link->endpoint);
   fill_dial(conn, link->endpoint, &effect->u.dial);
   conn->metrics[STW_METRIC_ATTEMPTS]++;
   if (is_hedge) {
@@ -146,9 +182,11 @@ void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge) {
 }
 
 static struct stwi_link **find_link(struct stwi_conn *conn, uint32_t gen) {
-  if (conn->active != NULL && conn->active->gen == gen) return &conn->active;
+  if (conn->active != NULL && conn->active->gen == gen)
+    return &conn->active;
   for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
-    if (conn->attempts[i] != NULL && conn->attempts[i]->gen == gen) return &conn->attempts[i];
+    if (conn->attempts[i] != NULL && conn->attempts[i]->gen == gen)
+      return &conn->attempts[i];
   }
   return NULL;
 }
@@ -158,7 +196,8 @@ void stwi_conn_commit(struct stwi_conn *conn) {
   struct stwi_link *ready = NULL;
   for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
     struct stwi_link *link = conn->attempts[i];
-    if (link == NULL || link->phase != STW_PHASE_RESUME) continue;
+    if (link == NULL || link->phase != STW_PHASE_RESUME)
+      continue;
     ready = link;
     conn->attempts[i] = NULL;
   }
@@ -171,6 +210,7 @@ void stwi_conn_commit(struct stwi_conn *conn) {
   stwi_conn_cut(conn, &conn->active, true);
   stwi_conn_drop_attempts(conn);
   conn->active = ready;
+  conn->endpoint_at = ready->endpoint;
   conn->dial_at = 0;
   stwi_conn_phase(conn, ready, STW_PHASE_OPENING);
   for (struct stwi_opening_item *item = conn->opening.first; item != NULL; item = item->next) {
@@ -186,16 +226,20 @@ void stwi_conn_commit(struct stwi_conn *conn) {
 
 void stwi_conn_check_ready(struct stwi_conn *conn, bool is_matched) {
   struct stwi_link *link = conn->active;
-  if (link == NULL || link->phase != STW_PHASE_OPENING) return;
-  if (!is_matched && conn->config->ready_when.kind != STWI_MATCH_NONE) return;
+  if (link == NULL || link->phase != STW_PHASE_OPENING)
+    return;
+  if (!is_matched && conn->config->ready_when.kind != STWI_MATCH_NONE)
+    return;
   stwi_conn_phase(conn, link, STW_PHASE_UP);
   link->up_at = conn->core->now;
   stwi_conn_apply(conn, STWI_LINK_LINK_UP, STW_CAUSE_READY);
 }
 
 static void on_ready(struct stwi_conn *conn, struct stwi_link **place, const char *subprotocol) {
-  if (place == &conn->active) return;
+  if (place == &conn->active)
+    return;
   struct stwi_link *link = *place;
+  give_back(conn, link);
   size_t size = strnlen(subprotocol, sizeof link->subprotocol - 1);
   memcpy(link->subprotocol, subprotocol, size);
   stwi_conn_phase(conn, link, STW_PHASE_RESUME);
@@ -208,11 +252,16 @@ static void on_ready(struct stwi_conn *conn, struct stwi_link **place, const cha
 
 static bool is_permanent(struct stwi_conn *conn, stw_cause cause) {
   switch (stwi_cause_row(cause)->permanence) {
-    case STWI_PERMANENT_NEVER: return false;
-    case STWI_PERMANENT_ALWAYS: return true;
-    case STWI_PERMANENT_REPEATED: return stwi_repeat_hit(&conn->repeat, cause, conn->core->now);
-    case STWI_PERMANENT_FIRST: return !conn->ever_online;
-    case STWI_PERMANENT_FRESH: break;
+  case STWI_PERMANENT_NEVER:
+    return false;
+  case STWI_PERMANENT_ALWAYS:
+    return true;
+  case STWI_PERMANENT_REPEATED:
+    return stwi_repeat_hit(&conn->repeat, cause, conn->core->now);
+  case STWI_PERMANENT_FIRST:
+    return !conn->ever_online;
+  case STWI_PERMANENT_FRESH:
+    break;
   }
   bool is_final = stwi_credentials_refused(&conn->credentials);
   return is_final && (conn->credentials.is_asked || !conn->ever_online);
@@ -220,7 +269,8 @@ static bool is_permanent(struct stwi_conn *conn, stw_cause cause) {
 
 /* An event outlives the words of an input or of a timer. */
 static const char *lend_detail(struct stwi_conn *conn, const char *detail) {
-  if (detail == NULL) return "";
+  if (detail == NULL)
+    return "";
   size_t size = strlen(detail) + 1;
   uint8_t *copy = stwi_arena_take(&conn->core->arena, size);
   return copy == NULL ? "" : memcpy(copy, detail, size);
@@ -228,32 +278,30 @@ static const char *lend_detail(struct stwi_conn *conn, const char *detail) {
 
 static void tell_retry(struct stwi_conn *conn, const struct stwi_link_end *end, uint32_t gen) {
   stw_event *event = stwi_conn_event(conn, STW_EVENT_RETRY, gen);
-  if (event == NULL) return;
+  if (event == NULL)
+    return;
   event->u.retry.cause = end->cause;
   event->u.retry.attempt = conn->pace.attempts;
   event->u.retry.close_code = end->close_code;
   event->u.retry.http_status = end->http_status;
   event->u.retry.detail = lend_detail(conn, end->detail);
   stwi_time next = conn->dial_at != 0 ? conn->dial_at : conn->next_at;
-  if (next > conn->core->now) event->u.retry.delay_ns = next - conn->core->now;
+  if (next > conn->core->now)
+    event->u.retry.delay_ns = next - conn->core->now;
 }
 
 static void remember(struct stwi_conn *conn, const struct stwi_link_end *end) {
   stwi_conn_detail(conn, end->detail);
   conn->close_code = end->close_code;
   conn->http_status = end->http_status;
-  if (end->hint.is_given) conn->hint = end->hint;
+  if (end->hint.is_given)
+    conn->hint = end->hint;
 }
 
 static void next_endpoint(struct stwi_conn *conn, uint32_t failed) {
   if (conn->credentials.url.host == NULL && conn->endpoint_at == failed) {
     conn->endpoint_at = (failed + 1) % (uint32_t)conn->config->url_count;
   }
-}
-
-static void spend(struct stwi_conn *conn, uint32_t endpoint) {
-  struct stwi_endpoint *where = conn->endpoints[endpoint];
-  stwi_budget_spend(&where->budget, where->conns, conn->core->now);
 }
 
 /* An attempt that stood alone decides; one of several is only reported. */
@@ -272,7 +320,8 @@ static void attempt_over(struct stwi_conn *conn, const struct stwi_link_end *end
     /* Another takes its place when the pace allows it; the others go on meanwhile. */
     if (!is_beside_live && round > conn->failed_round) {
       conn->failed_round = round;
-      if (end->hint.is_given) conn->hint = end->hint;
+      if (end->hint.is_given)
+        conn->hint = end->hint;
       conn->dial_at = stwi_conn_next_attempt(conn, end->cause);
     }
     tell_retry(conn, end, gen);
@@ -294,10 +343,13 @@ bool stwi_conn_may_ask(const struct stwi_conn *conn) {
 
 bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) {
   struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
-  if (link->phase < STW_PHASE_UP || link->has_pong) return false;
-  if (link->barrier_count > 0) return stwi_endpoint_mute_strike(endpoint, conn->core->now);
+  if (link->phase < STW_PHASE_UP || link->has_pong)
+    return false;
+  if (link->barrier_count > 0)
+    return stwi_endpoint_mute_strike(endpoint, conn->core->now);
   bool is_young = conn->core->now - link->up_at < STWI_STABLE_AFTER;
-  if (is_young) stwi_endpoint_mute_clear(endpoint);
+  if (is_young)
+    stwi_endpoint_mute_clear(endpoint);
   return false;
 }
 
@@ -315,11 +367,15 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
   bool was_up = link->phase >= STW_PHASE_UP;
   bool is_young = !was_up || conn->core->now - link->up_at < STWI_STABLE_AFTER;
   bool is_for_asking = stwi_conn_learn_mute(conn, link);
-  if (end->close_code != 0) learn_single(conn, link);
-  if (is_young) spend(conn, link->endpoint);
+  if (end->close_code != 0)
+    learn_single(conn, link);
+  if (is_young)
+    spend(conn, link->endpoint);
   bool is_asked = conn->is_closing && conn->handshake_deadline != 0;
-  if (was_up && !is_asked) conn->metrics[STW_METRIC_LINKS_LOST]++;
-  if (stwi_cause_blames_message(end->cause)) stwi_outbox_strike(&conn->outbox, end->cause);
+  if (was_up && !is_asked)
+    conn->metrics[STW_METRIC_LINKS_LOST]++;
+  if (stwi_cause_blames_message(end->cause))
+    stwi_outbox_strike(&conn->outbox, end->cause);
   next_endpoint(conn, link->endpoint);
   remember(conn, end);
   stwi_conn_cut(conn, &conn->active, false);
@@ -352,37 +408,48 @@ void stwi_conn_link_over(struct stwi_conn *conn, struct stwi_link *link,
     return;
   }
   uint32_t gen = link->gen, round = link->round;
-  spend(conn, link->endpoint);
+  link->has_spent = false;
   next_endpoint(conn, link->endpoint);
   stwi_conn_cut(conn, place, true);
   attempt_over(conn, end, gen, round);
 }
 
-static void on_down(struct stwi_conn *conn, struct stwi_link *link, const struct stwi_input *input) {
+static void on_down(struct stwi_conn *conn, struct stwi_link *link,
+                    const struct stwi_input *input) {
   link->is_down = true;
   struct stwi_link_end end = {
       .cause = input->u.down.cause,
       .http_status = input->u.down.http_status,
       .detail = input->u.down.detail,
   };
-  if (input->u.down.retry_after_ms > 0) end.hint = stwi_hint_retry_after(input->u.down.retry_after_ms);
+  if (input->u.down.retry_after_ms > 0)
+    end.hint = stwi_hint_retry_after(input->u.down.retry_after_ms);
   stwi_conn_link_over(conn, link, &end);
 }
 
 void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input) {
   struct stwi_link **place = find_link(conn, input->link);
-  if (place == NULL) return; /* of an older link: fenced */
+  if (place == NULL)
+    return; /* of an older link: fenced */
   struct stwi_link *link = *place;
   stwi_conn_dirty(conn);
   switch (input->kind) {
-    case STWI_IN_PHASE:
-      if (link != conn->active) stwi_conn_phase(conn, link, input->u.phase.phase);
-      break;
-    case STWI_IN_READY: on_ready(conn, place, input->u.ready.subprotocol); break;
-    case STWI_IN_BYTES:
-      if (link == conn->active) stwi_conn_bytes(conn, link, input->u.bytes.data, input->u.bytes.size);
-      break;
-    case STWI_IN_WRITABLE: stwi_conn_writable(conn, link); break;
-    default: on_down(conn, link, input); break;
+  case STWI_IN_PHASE:
+    if (link != conn->active)
+      stwi_conn_phase(conn, link, input->u.phase.phase);
+    break;
+  case STWI_IN_READY:
+    on_ready(conn, place, input->u.ready.subprotocol);
+    break;
+  case STWI_IN_BYTES:
+    if (link == conn->active)
+      stwi_conn_bytes(conn, link, input->u.bytes.data, input->u.bytes.size);
+    break;
+  case STWI_IN_WRITABLE:
+    stwi_conn_writable(conn, link);
+    break;
+  default:
+    on_down(conn, link, input);
+    break;
   }
 }

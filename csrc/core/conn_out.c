@@ -21,7 +21,8 @@ stw_proof stwi_conn_wanted(const struct stwi_conn *conn) {
 static bool put_frame(struct stwi_conn *conn, struct writer *w, unsigned opcode,
                       const void *payload, size_t size) {
   uint8_t mask[4];
-  if (stwi_frame_size(size, true) > (size_t)(w->end - w->at)) return false;
+  if (stwi_frame_size(size, true) > (size_t)(w->end - w->at))
+    return false;
   if (!stwi_core_mask(conn->core, mask)) {
     stwi_conn_dirty(conn);
     return false;
@@ -32,7 +33,8 @@ static bool put_frame(struct stwi_conn *conn, struct writer *w, unsigned opcode,
 
 static bool begin(struct stwi_conn *conn, struct writer *w, size_t room) {
   uint8_t *bytes = stwi_arena_take(&conn->core->arena, STWI_WRITE_HEADROOM + room);
-  if (bytes == NULL) return false;
+  if (bytes == NULL)
+    return false;
   w->start = w->at = bytes + STWI_WRITE_HEADROOM;
   w->end = w->start + room;
   return true;
@@ -41,9 +43,11 @@ static bool begin(struct stwi_conn *conn, struct writer *w, size_t room) {
 static void finish(struct stwi_conn *conn, struct stwi_link *link, const struct writer *w) {
   size_t size = (size_t)(w->at - w->start);
   stwi_arena_trim(&conn->core->arena, w->start - STWI_WRITE_HEADROOM, STWI_WRITE_HEADROOM + size);
-  if (size == 0) return;
+  if (size == 0)
+    return;
   struct stwi_effect *effect = stwi_conn_effect(conn, STWI_FX_WRITE, link->gen);
-  if (effect == NULL) return;
+  if (effect == NULL)
+    return;
   effect->u.write.data = w->start;
   effect->u.write.size = size;
   link->is_writing = true;
@@ -52,12 +56,14 @@ static void finish(struct stwi_conn *conn, struct stwi_link *link, const struct 
 }
 
 static void put_u64(uint8_t *out, uint64_t value) {
-  for (int i = 0; i < 8; i++) out[i] = (uint8_t)(value >> (56 - 8 * i));
+  for (int i = 0; i < 8; i++)
+    out[i] = (uint8_t)(value >> (56 - 8 * i));
 }
 
 static uint64_t get_u64(const uint8_t *in) {
   uint64_t value = 0;
-  for (int i = 0; i < 8; i++) value = value << 8 | in[i];
+  for (int i = 0; i < 8; i++)
+    value = value << 8 | in[i];
   return value;
 }
 
@@ -73,25 +79,31 @@ static stwi_time question_due(const struct stwi_conn *conn, const struct stwi_li
 
 /* Slower at once, faster bit by bit; twice what was seen, for paths change. */
 static void learn_rate(struct stwi_conn *conn, uint64_t bytes, uint64_t ns) {
-  if (bytes < RATE_BYTES_MIN) return;
+  if (bytes < RATE_BYTES_MIN)
+    return;
   uint64_t seen = 2 * ns / bytes;
-  if (seen < conn->byte_ns) seen = (7 * conn->byte_ns + seen) / 8;
+  if (seen < conn->byte_ns)
+    seen = (7 * conn->byte_ns + seen) / 8;
   conn->byte_ns = seen < STWI_BYTE_NS_MAX ? seen : STWI_BYTE_NS_MAX;
 }
 
 void stwi_conn_learn_slow(struct stwi_conn *conn, const struct stwi_link *link) {
-  if (link->out_bytes - link->proven_bytes < RATE_BYTES_MIN) return;
+  if (link->out_bytes - link->proven_bytes < RATE_BYTES_MIN)
+    return;
   conn->byte_ns = conn->byte_ns < STWI_BYTE_NS_MAX / 2 ? 2 * conn->byte_ns : STWI_BYTE_NS_MAX;
 }
 
 /* PING{magic, generation, barrier}: its PONG proves everything written before it. */
 static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct writer *w) {
-  if (link->barrier_count == STWI_BARRIERS_MAX) return;
+  if (link->barrier_count == STWI_BARRIERS_MAX)
+    return;
   uint8_t payload[BARRIER_PAYLOAD];
   memcpy(payload, barrier_magic, sizeof barrier_magic);
-  for (int i = 0; i < 4; i++) payload[4 + i] = (uint8_t)(link->gen >> (24 - 8 * i));
+  for (int i = 0; i < 4; i++)
+    payload[4 + i] = (uint8_t)(link->gen >> (24 - 8 * i));
   put_u64(payload + 8, link->barrier_id + 1);
-  if (!put_frame(conn, w, STWI_OP_PING, payload, sizeof payload)) return;
+  if (!put_frame(conn, w, STWI_OP_PING, payload, sizeof payload))
+    return;
   link->barrier_id++;
   uint32_t tail = (link->barrier_head + link->barrier_count++) % STWI_BARRIERS_MAX;
   link->barriers[tail].upto = stwi_outbox_last_written(&conn->outbox);
@@ -104,11 +116,20 @@ static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct w
   stwi_pulse_asked(&conn->pulse, link->barriers[tail].due);
 }
 
+/* A sender may be waiting for room: then proofs must not wait for company. */
+static bool is_half_full(const struct stwi_conn *conn) {
+  const struct stwi_outbox *outbox = &conn->outbox;
+  return outbox->messages >= (outbox->messages_max + 1) / 2 ||
+         outbox->bytes >= outbox->bytes_max / 2;
+}
+
 stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
   const struct stwi_link *link = conn->active;
-  if (link->unproven_since == 0 || !stwi_conn_may_ask(conn)) return STWI_NEVER;
-  if (link->barrier_count == STWI_BARRIERS_MAX) return STWI_NEVER;
-  bool is_urgent = conn->is_closing || conn->outbox.is_cautious ||
+  if (link->unproven_since == 0 || !stwi_conn_may_ask(conn))
+    return STWI_NEVER;
+  if (link->barrier_count == STWI_BARRIERS_MAX)
+    return STWI_NEVER;
+  bool is_urgent = conn->is_closing || conn->outbox.is_cautious || is_half_full(conn) ||
                    link->since_barrier_bytes >= STWI_BARRIER_BYTES;
   return is_urgent ? link->unproven_since : link->unproven_since + STWI_BARRIER_AFTER;
 }
@@ -130,13 +151,16 @@ static size_t pongs_room(const struct stwi_link *link) {
 static void put_pongs(struct stwi_conn *conn, struct stwi_link *link, struct writer *w) {
   uint32_t at = 0;
   while (at < link->pongs_used) {
-    if (!put_frame(conn, w, STWI_OP_PONG, link->pongs + at + 1, link->pongs[at])) break;
+    if (!put_frame(conn, w, STWI_OP_PONG, link->pongs + at + 1, link->pongs[at]))
+      break;
     at += 1u + link->pongs[at];
   }
-  if (at == 0) return;
+  if (at == 0)
+    return;
   memmove(link->pongs, link->pongs + at, link->pongs_used - at);
   link->pongs_used -= at;
-  if (link->pongs_used > 0) return;
+  if (link->pongs_used > 0)
+    return;
   stwi_free(link->pongs);
   link->pongs = NULL;
 }
@@ -144,16 +168,19 @@ static void put_pongs(struct stwi_conn *conn, struct stwi_link *link, struct wri
 static size_t opening_room(const struct stwi_conn *conn) {
   size_t room = 0;
   for (const struct stwi_opening_item *i = conn->opening.first; i != NULL; i = i->next) {
-    if (i->is_due) room += stwi_frame_size(i->size, true);
+    if (i->is_due)
+      room += stwi_frame_size(i->size, true);
   }
   return room;
 }
 
 static void put_opening(struct stwi_conn *conn, struct writer *w) {
   for (struct stwi_opening_item *i = conn->opening.first; i != NULL; i = i->next) {
-    if (!i->is_due) continue;
+    if (!i->is_due)
+      continue;
     unsigned opcode = i->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
-    if (!put_frame(conn, w, opcode, stwi_opening_body(i), i->size)) return;
+    if (!put_frame(conn, w, opcode, stwi_opening_body(i), i->size))
+      return;
     i->is_due = false;
   }
 }
@@ -162,7 +189,8 @@ static void count_write(struct stwi_conn *conn, struct stwi_link *link,
                         const struct stwi_msg *msg) {
   conn->metrics[STW_METRIC_WRITTEN]++;
   link->since_barrier_bytes += msg->size;
-  if (link->unproven_since == 0) link->unproven_since = conn->core->now;
+  if (link->unproven_since == 0)
+    link->unproven_since = conn->core->now;
   link->written_upto = msg->number;
   link->has_written = true;
 }
@@ -170,9 +198,11 @@ static void count_write(struct stwi_conn *conn, struct stwi_link *link,
 static void put_messages(struct stwi_conn *conn, struct stwi_link *link, struct writer *w) {
   while (!(conn->outbox.is_cautious && stwi_outbox_has_inflight(&conn->outbox))) {
     struct stwi_msg *msg = stwi_outbox_next(&conn->outbox, conn->core->now);
-    if (msg == NULL) return;
+    if (msg == NULL)
+      return;
     unsigned opcode = msg->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
-    if (!put_frame(conn, w, opcode, stwi_msg_body(msg), msg->size)) return;
+    if (!put_frame(conn, w, opcode, stwi_msg_body(msg), msg->size))
+      return;
     stwi_outbox_wrote(&conn->outbox, msg);
     count_write(conn, link, msg);
   }
@@ -181,7 +211,8 @@ static void put_messages(struct stwi_conn *conn, struct stwi_link *link, struct 
 /* Bytes that the messages waiting need at most, within one turn's share; at least the next one. */
 static size_t data_room(struct stwi_conn *conn) {
   struct stwi_msg *next = stwi_outbox_next(&conn->outbox, conn->core->now);
-  if (next == NULL) return 0;
+  if (next == NULL)
+    return 0;
   uint64_t all = conn->outbox.bytes + conn->outbox.messages * STWI_FRAME_HEADER_BYTES_MAX;
   size_t room = all < STWI_TURN_BYTES ? (size_t)all : STWI_TURN_BYTES;
   size_t first = stwi_frame_size(next->size, true);
@@ -194,28 +225,33 @@ static bool needs_barrier(const struct stwi_conn *conn) {
 
 void stwi_conn_pump(struct stwi_conn *conn) {
   struct stwi_link *link = conn->active;
-  if (link == NULL || link->is_writing || link->has_close_sent) return;
+  if (link == NULL || link->is_writing || link->has_close_sent)
+    return;
   bool has_data = carries_data(conn);
   size_t data = has_data ? data_room(conn) : 0;
   size_t control = pongs_room(link) + opening_room(conn);
   bool has_barrier = has_data && needs_barrier(conn);
-  if (data + control == 0 && !has_barrier) return;
+  if (data + control == 0 && !has_barrier)
+    return;
   struct writer w;
-  if (!begin(conn, &w, control + data + stwi_frame_size(BARRIER_PAYLOAD, true))) return;
+  if (!begin(conn, &w, control + data + stwi_frame_size(BARRIER_PAYLOAD, true)))
+    return;
   put_pongs(conn, link, &w);
   put_opening(conn, &w);
   if (has_data) {
     w.end -= stwi_frame_size(BARRIER_PAYLOAD, true);
     put_messages(conn, link, &w);
     w.end += stwi_frame_size(BARRIER_PAYLOAD, true);
-    if (needs_barrier(conn)) put_barrier(conn, link, &w);
+    if (needs_barrier(conn))
+      put_barrier(conn, link, &w);
   }
   finish(conn, link, &w);
 }
 
 void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link) {
   link->is_writing = false;
-  if (link != conn->active || !link->has_written) return;
+  if (link != conn->active || !link->has_written)
+    return;
   link->has_written = false;
   stwi_conn_prove(conn, STW_PROOF_WRITTEN, link->written_upto);
 }
@@ -223,22 +259,26 @@ void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link) {
 /* Asks now.  Where a write is under way the barrier goes out with the next one. */
 void stwi_conn_probe(struct stwi_conn *conn) {
   struct stwi_link *link = conn->active;
-  if (link == NULL || !stwi_conn_may_ask(conn)) return;
+  if (link == NULL || !stwi_conn_may_ask(conn))
+    return;
   if (link->is_writing || link->has_close_sent) {
-    if (link->unproven_since == 0) link->unproven_since = conn->core->now;
+    if (link->unproven_since == 0)
+      link->unproven_since = conn->core->now;
     /* A write that the socket does not take is a question too. */
     stwi_pulse_asked(&conn->pulse, question_due(conn, link, link->out_bytes));
     return;
   }
   struct writer w;
-  if (!begin(conn, &w, stwi_frame_size(BARRIER_PAYLOAD, true))) return;
+  if (!begin(conn, &w, stwi_frame_size(BARRIER_PAYLOAD, true)))
+    return;
   put_barrier(conn, link, &w);
   finish(conn, link, &w);
 }
 
 void stwi_conn_expect_fresh(struct stwi_conn *conn) {
   const struct stwi_link *link = conn->active;
-  if (conn->state != STW_STATE_SUSPECT || link == NULL) return;
+  if (conn->state != STW_STATE_SUSPECT || link == NULL)
+    return;
   conn->probe_id = link->barrier_id + (link->is_writing && link->unproven_since != 0);
 }
 
@@ -252,29 +292,34 @@ void stwi_conn_replay(struct stwi_conn *conn) {
     conn->replay_messages = conn->replay_bytes = 0;
   }
   bool is_mute = conn->endpoints[conn->active->endpoint]->is_mute;
-  if (is_mute && !conn->has_told_mute) stwi_conn_event(conn, STW_EVENT_NO_PONG, conn->active->gen);
+  if (is_mute && !conn->has_told_mute)
+    stwi_conn_event(conn, STW_EVENT_NO_PONG, conn->active->gen);
   conn->has_told_mute = is_mute;
 }
 
 void stwi_conn_pong_owed(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
                          size_t size) {
   stwi_conn_dirty(conn);
-  if (link->pongs == NULL) link->pongs = stwi_alloc(STWI_PONGS_BYTES_MAX);
-  if (link->pongs == NULL) return;
+  if (link->pongs == NULL)
+    link->pongs = stwi_alloc(STWI_PONGS_BYTES_MAX);
+  if (link->pongs == NULL)
+    return;
   while (link->pongs_used + 1 + size > STWI_PONGS_BYTES_MAX) {
     uint32_t first = 1u + link->pongs[0];
     memmove(link->pongs, link->pongs + first, link->pongs_used - first);
     link->pongs_used -= first;
   }
   link->pongs[link->pongs_used++] = (uint8_t)size;
-  if (size > 0) memcpy(link->pongs + link->pongs_used, payload, size);
+  if (size > 0)
+    memcpy(link->pongs + link->pongs_used, payload, size);
   link->pongs_used += (uint32_t)size;
 }
 
 static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id) {
   uint64_t first = link->barrier_id - link->barrier_count + 1;
   uint32_t count = (uint32_t)(id - first + 1);
-  struct stwi_barrier barrier = link->barriers[(link->barrier_head + count - 1) % STWI_BARRIERS_MAX];
+  struct stwi_barrier barrier =
+      link->barriers[(link->barrier_head + count - 1) % STWI_BARRIERS_MAX];
   link->barrier_head = (link->barrier_head + count) % STWI_BARRIERS_MAX;
   link->barrier_count -= count;
   stwi_time next = link->barrier_count > 0 ? link->barriers[link->barrier_head].due : 0;
@@ -288,22 +333,28 @@ static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id
 
 void stwi_conn_ponged(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
                       size_t size) {
-  if (size != BARRIER_PAYLOAD || memcmp(payload, barrier_magic, sizeof barrier_magic) != 0) return;
-  if (get_u32(payload + 4) != link->gen || link->barrier_count == 0) return;
+  if (size != BARRIER_PAYLOAD || memcmp(payload, barrier_magic, sizeof barrier_magic) != 0)
+    return;
+  if (get_u32(payload + 4) != link->gen || link->barrier_count == 0)
+    return;
   uint64_t id = get_u64(payload + 8);
-  if (id > link->barrier_id || id <= link->barrier_id - link->barrier_count) return;
+  if (id > link->barrier_id || id <= link->barrier_id - link->barrier_count)
+    return;
   answered(conn, link, id);
   bool is_clear = conn->state == STW_STATE_SUSPECT && id >= conn->probe_id &&
                   stwi_pulse_check(&conn->pulse, conn->core->now) < STWI_PULSE_LATE;
-  if (is_clear) stwi_conn_apply(conn, STWI_LINK_PULSE_OK, STW_CAUSE_RECOVERED);
+  if (is_clear)
+    stwi_conn_apply(conn, STWI_LINK_PULSE_OK, STW_CAUSE_RECOVERED);
 }
 
 bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint16_t code,
                            const char *reason) {
   uint8_t mask[4];
   struct writer w;
-  if (link->is_writing || !stwi_core_mask(conn->core, mask)) return false;
-  if (!begin(conn, &w, stwi_frame_size(STWI_CONTROL_BYTES_MAX, true))) return false;
+  if (link->is_writing || !stwi_core_mask(conn->core, mask))
+    return false;
+  if (!begin(conn, &w, stwi_frame_size(STWI_CONTROL_BYTES_MAX, true)))
+    return false;
   w.at += stwi_close_encode(w.at, mask, code, reason, strlen(reason));
   finish(conn, link, &w);
   link->has_close_sent = true;
@@ -311,18 +362,22 @@ bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint1
 }
 
 void stwi_conn_prove(struct stwi_conn *conn, stw_proof proof, uint64_t upto) {
-  if (upto == 0) return;
-  if (!stwi_outbox_prove(&conn->outbox, proof, upto, stwi_conn_wanted(conn))) return;
+  if (upto == 0)
+    return;
+  if (!stwi_outbox_prove(&conn->outbox, proof, upto, stwi_conn_wanted(conn)))
+    return;
   stw_event *event =
       stwi_conn_event(conn, STW_EVENT_PROOF, conn->active == NULL ? 0 : conn->active->gen);
-  if (event == NULL) return;
+  if (event == NULL)
+    return;
   event->u.proof.proof = proof;
   event->u.proof.upto = upto;
 }
 
 static void tell_end(struct stwi_conn *conn, const struct stwi_msg_end *end) {
   stw_event *event = stwi_conn_event(conn, STW_EVENT_MESSAGE_ENDED, 0);
-  if (event == NULL) return;
+  if (event == NULL)
+    return;
   event->u.ended.id.stream = conn->stream;
   event->u.ended.id.number = end->number;
   event->u.ended.state = end->state;
@@ -334,6 +389,7 @@ void stwi_conn_tell_ends(struct stwi_conn *conn) {
   struct stwi_msg_end ends[32];
   size_t count;
   while ((count = stwi_outbox_ends(&conn->outbox, ends, 32)) > 0) {
-    for (size_t i = 0; i < count; i++) tell_end(conn, &ends[i]);
+    for (size_t i = 0; i < count; i++)
+      tell_end(conn, &ends[i]);
   }
 }

@@ -9,14 +9,17 @@ static bool counts_as_online(stw_state state) {
 void stwi_conn_account(struct stwi_conn *conn) {
   uint64_t passed = conn->core->now - conn->metrics_at;
   conn->metrics_at = conn->core->now;
-  if (conn->state == STW_STATE_IDLE || conn->state == STW_STATE_CLOSED) return;
+  if (conn->state == STW_STATE_IDLE || conn->state == STW_STATE_CLOSED)
+    return;
   conn->metrics[STW_METRIC_OPEN_NS] += passed;
-  if (counts_as_online(conn->state)) conn->metrics[STW_METRIC_ONLINE_NS] += passed;
+  if (counts_as_online(conn->state))
+    conn->metrics[STW_METRIC_ONLINE_NS] += passed;
 }
 
 void stwi_conn_detail(struct stwi_conn *conn, const char *detail) {
   size_t size = detail == NULL ? 0 : strnlen(detail, sizeof conn->detail - 1);
-  if (detail != conn->detail && size > 0) memcpy(conn->detail, detail, size);
+  if (detail != conn->detail && size > 0)
+    memcpy(conn->detail, detail, size);
   conn->detail[size] = '\0';
 }
 
@@ -30,7 +33,8 @@ static const char *lend_detail(struct stwi_conn *conn) {
 static void tell_state(struct stwi_conn *conn, stw_state from) {
   const struct stwi_link *link = conn->active;
   stw_event *event = stwi_conn_event(conn, STW_EVENT_STATE, link == NULL ? 0 : link->gen);
-  if (event == NULL) return;
+  if (event == NULL)
+    return;
   event->u.state.from = from;
   event->u.state.to = conn->state;
   event->u.state.cause = conn->cause;
@@ -39,7 +43,8 @@ static void tell_state(struct stwi_conn *conn, stw_state from) {
   event->u.state.http_status = conn->http_status;
   event->u.state.detail = lend_detail(conn);
   stwi_time next = conn->state == STW_STATE_CONNECTING ? conn->dial_at : conn->next_at;
-  if (next > conn->core->now) event->u.state.delay_ns = next - conn->core->now;
+  if (next > conn->core->now)
+    event->u.state.delay_ns = next - conn->core->now;
   if (conn->state == STW_STATE_ONLINE && link != NULL) {
     memcpy(event->u.state.phase_ns, link->phase_ns, sizeof link->phase_ns);
   }
@@ -47,7 +52,8 @@ static void tell_state(struct stwi_conn *conn, stw_state from) {
 
 static void tell_closed(struct stwi_conn *conn) {
   stw_event *event = stwi_conn_event(conn, STW_EVENT_CLOSED, 0);
-  if (event == NULL) return;
+  if (event == NULL)
+    return;
   event->u.closed.cause = conn->cause;
   event->u.closed.undelivered = conn->outbox.messages;
   event->u.closed.detail = lend_detail(conn);
@@ -75,19 +81,22 @@ static void arm_pace(struct stwi_conn *conn) {
 }
 
 static void dial_soon(struct stwi_conn *conn) {
-  if (stwi_conn_attempt_count(conn) > 0) return;
+  if (stwi_conn_attempt_count(conn) > 0)
+    return;
   conn->dial_at = conn->core->now + stwi_random_below(&conn->random, STWI_SOON_MAX + 1);
 }
 
 static void go_online(struct stwi_conn *conn) {
   conn->ever_online = true;
-  if (conn->is_inbound_full) stwi_conn_pause(conn, true); /* not before: ready_when needs reading */
+  if (conn->is_inbound_full)
+    stwi_conn_pause(conn, true); /* not before: ready_when needs reading */
   conn->metrics[STW_METRIC_LINKS]++;
   conn->message_at = conn->core->now;
   conn->is_stale = false;
   if (conn->metrics[STW_METRIC_LINKS] > 1) {
     stw_event *event = stwi_conn_event(conn, STW_EVENT_GAP, conn->active->gen);
-    if (event != NULL) event->u.gap.reason = STW_GAP_NEW_LINK;
+    if (event != NULL)
+      event->u.gap.reason = STW_GAP_NEW_LINK;
     conn->metrics[STW_METRIC_GAPS]++;
   }
   stwi_conn_replay(conn);
@@ -107,41 +116,51 @@ static void perform_dials(struct stwi_conn *conn, unsigned actions) {
     conn->round++;
     stwi_conn_dial(conn, false);
   }
-  if (actions & STWI_DO_DIAL_SOON) dial_soon(conn);
-  if (actions & STWI_DO_RACE) stwi_conn_dial(conn, false);
-  if (actions & STWI_DO_HEDGE) stwi_conn_dial(conn, true);
+  if (actions & STWI_DO_DIAL_SOON)
+    dial_soon(conn);
+  if (actions & STWI_DO_RACE)
+    stwi_conn_dial(conn, false);
+  if (actions & STWI_DO_HEDGE)
+    stwi_conn_dial(conn, true);
 }
 
 static void perform(struct stwi_conn *conn, unsigned actions) {
-  if (actions & STWI_DO_CUT) stwi_conn_cut(conn, &conn->active, true);
+  if (actions & STWI_DO_CUT)
+    stwi_conn_cut(conn, &conn->active, true);
   if (actions & STWI_DO_DROP) {
     stwi_conn_drop_attempts(conn);
     conn->dial_at = 0;
   }
-  if (actions & STWI_DO_PACE) arm_pace(conn);
+  if (actions & STWI_DO_PACE)
+    arm_pace(conn);
   if (actions & STWI_DO_PARK) {
     conn->next_at = conn->core->now + STWI_OFFLINE_SAFETY;
     conn->dial_at = 0;
   }
-  if (actions & STWI_DO_PROBE) stwi_conn_probe(conn);
-  if (actions & STWI_DO_END) end(conn);
+  if (actions & STWI_DO_PROBE)
+    stwi_conn_probe(conn);
+  if (actions & STWI_DO_END)
+    end(conn);
 }
 
 static void count(struct stwi_conn *conn, stw_state from, enum stwi_link_input input) {
   if (conn->state == STW_STATE_SUSPECT && from != STW_STATE_SUSPECT) {
     conn->metrics[STW_METRIC_SUSPECTS]++;
   }
-  if (input == STWI_LINK_PULSE_OK) conn->metrics[STW_METRIC_FALSE_ALARMS]++;
+  if (input == STWI_LINK_PULSE_OK)
+    conn->metrics[STW_METRIC_FALSE_ALARMS]++;
 }
 
 /* What leaves the state first (fences, timers), then the event, then what enters the new state:
  * so that a host reads the events in the order in which things were decided. */
 bool stwi_conn_apply(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause) {
   const struct stwi_link_rule *rule = stwi_link_rule(conn->state, input);
-  if (!rule->is_legal) return false;
+  if (!rule->is_legal)
+    return false;
   stw_state from = conn->state;
   stwi_conn_account(conn);
-  if (input == STWI_LINK_OPEN) conn->has_ended = false;
+  if (input == STWI_LINK_OPEN)
+    conn->has_ended = false;
   conn->state = rule->to;
   conn->cause = cause;
   if (from != rule->to) {
@@ -154,10 +173,14 @@ bool stwi_conn_apply(struct stwi_conn *conn, enum stwi_link_input input, stw_cau
   }
   perform(conn, rule->actions);
   count(conn, from, input);
-  if (rule->actions & STWI_DO_COMMIT) stwi_conn_commit(conn);
-  if (rule->actions & STWI_DO_DIAL_SOON) dial_soon(conn);
-  if (from != rule->to) tell_state(conn, from);
-  if (rule->actions & STWI_DO_UP) go_online(conn);
+  if (rule->actions & STWI_DO_COMMIT)
+    stwi_conn_commit(conn);
+  if (rule->actions & STWI_DO_DIAL_SOON)
+    dial_soon(conn);
+  if (from != rule->to)
+    tell_state(conn, from);
+  if (rule->actions & STWI_DO_UP)
+    go_online(conn);
   perform_dials(conn, rule->actions & ~(unsigned)STWI_DO_DIAL_SOON);
   if (rule->actions & STWI_DO_END) {
     stwi_conn_tell_ends(conn);

@@ -12,17 +12,29 @@ static bool is_live(const struct stwi_conn *conn) {
          conn->state == STW_STATE_MIGRATING;
 }
 
-/* The endpoint's budget has the last word; without a token the dial moves to when there is one. */
+/* The endpoints' budgets have the last word: the next one with a token; without any the dial moves
+ * to when there is one. */
 static bool budget_allows(struct stwi_conn *conn, stwi_time *at) {
-  struct stwi_endpoint *endpoint = conn->endpoints[conn->endpoint_at];
-  stwi_time when;
-  if (stwi_budget_allows(&endpoint->budget, endpoint->conns, conn->core->now, &when)) return true;
-  *at = when;
+  uint32_t count = (uint32_t)conn->config->url_count;
+  stwi_time first = STWI_NEVER;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t index = (conn->endpoint_at + i) % count;
+    struct stwi_endpoint *endpoint = conn->endpoints[index];
+    stwi_time when;
+    if (stwi_budget_allows(&endpoint->budget, endpoint->conns, conn->core->now, &when)) {
+      conn->endpoint_at = index;
+      return true;
+    }
+    if (when < first)
+      first = when;
+  }
+  *at = first;
   return false;
 }
 
 static void dial_timer(struct stwi_conn *conn) {
-  if (!is_due(conn, conn->dial_at)) return;
+  if (!is_due(conn, conn->dial_at))
+    return;
   conn->dial_at = 0;
   bool is_alone = stwi_conn_attempt_count(conn) == 0;
   if (is_live(conn)) {
@@ -30,13 +42,15 @@ static void dial_timer(struct stwi_conn *conn) {
       stwi_conn_apply(conn, STWI_LINK_CANDIDATE_FAILED, conn->cause);
     }
   } else if (budget_allows(conn, &conn->dial_at)) {
-    if (!is_alone) conn->round++;
+    if (!is_alone)
+      conn->round++;
     stwi_conn_apply(conn, is_alone ? STWI_LINK_TIMER : STWI_LINK_ATTEMPT_SILENT, conn->cause);
   }
 }
 
 static void wait_timer(struct stwi_conn *conn) {
-  if (!is_due(conn, conn->next_at)) return;
+  if (!is_due(conn, conn->next_at))
+    return;
   if (budget_allows(conn, &conn->next_at)) {
     stwi_conn_apply(conn, STWI_LINK_TIMER, STW_CAUSE_RETRY_DUE);
   }
@@ -48,9 +62,11 @@ bool stwi_conn_may_try(struct stwi_conn *conn) {
 
 static void token_timer(struct stwi_conn *conn) {
   struct stwi_credentials *credentials = &conn->credentials;
-  if (!credentials->is_waiting || credentials->deadline > conn->core->now) return;
+  if (!credentials->is_waiting || credentials->deadline > conn->core->now)
+    return;
   credentials->is_waiting = false;
-  if (stwi_conn_attempt_count(conn) > 0) return; /* dialled with earlier ones: it decides */
+  if (stwi_conn_attempt_count(conn) > 0)
+    return; /* dialled with earlier ones: it decides */
   if (is_live(conn)) {
     conn->dial_at = conn->core->now + STWI_S;
     return;
@@ -71,21 +87,25 @@ static void attempt_timer(struct stwi_conn *conn, struct stwi_link *link) {
     stwi_conn_link_over(conn, link, &end);
     return;
   }
-  if (link->has_raced || now - link->phase_since < STWI_ATTEMPT_SILENCE) return;
+  if (link->has_raced || now - link->phase_since < STWI_ATTEMPT_SILENCE)
+    return;
   link->has_raced = true;
   stwi_conn_apply(conn, STWI_LINK_ATTEMPT_SILENT, conn->cause);
 }
 
 static void attempt_timers(struct stwi_conn *conn) {
   for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
-    if (conn->attempts[i] != NULL) attempt_timer(conn, conn->attempts[i]);
+    if (conn->attempts[i] != NULL)
+      attempt_timer(conn, conn->attempts[i]);
   }
 }
 
 static void opening_timer(struct stwi_conn *conn) {
   struct stwi_link *link = conn->active;
-  if (link == NULL || link->phase != STW_PHASE_OPENING) return;
-  if (conn->core->now - link->phase_since < conn->config->ready_timeout_ns) return;
+  if (link == NULL || link->phase != STW_PHASE_OPENING)
+    return;
+  if (conn->core->now - link->phase_since < conn->config->ready_timeout_ns)
+    return;
   struct stwi_link_end end = {
       .cause = STW_CAUSE_READY_TIMEOUT,
       .detail = "ready_when did not match within ready_timeout",
@@ -93,12 +113,15 @@ static void opening_timer(struct stwi_conn *conn) {
   stwi_conn_link_over(conn, link, &end);
 }
 
-/* Proof plus 2 s: only then was it a success (a server that accepts and throws out again is not). */
+/* Proof plus 2 s: only then was it a success (a server that accepts and throws out again is not).
+ */
 static void stable_timer(struct stwi_conn *conn) {
   struct stwi_link *link = conn->active;
-  if (link == NULL || link->is_stable || link->phase != STW_PHASE_UP) return;
+  if (link == NULL || link->is_stable || link->phase != STW_PHASE_UP)
+    return;
   bool is_proven = link->has_pong || !stwi_conn_may_ask(conn);
-  if (!is_proven || conn->core->now - link->up_at < STWI_STABLE_AFTER) return;
+  if (!is_proven || conn->core->now - link->up_at < STWI_STABLE_AFTER)
+    return;
   link->is_stable = true;
   stwi_pace_reset(&conn->pace);
   stwi_credentials_accepted(&conn->credentials);
@@ -129,40 +152,52 @@ static void pulse_late(struct stwi_conn *conn) {
 /* Another conn has learnt that the endpoint is mute: nothing more is asked here either. */
 static void settle_unasked(struct stwi_conn *conn) {
   const struct stwi_link *link = conn->active;
-  if (link->is_writing || !stwi_outbox_has_inflight(&conn->outbox)) return;
+  if (link->is_writing || !stwi_outbox_has_inflight(&conn->outbox))
+    return;
   stwi_conn_prove(conn, STW_PROOF_WRITTEN, link->written_upto);
 }
 
 static void pulse_timer(struct stwi_conn *conn) {
-  if (!is_live(conn) || conn->active == NULL || conn->active->phase != STW_PHASE_UP) return;
+  if (!is_live(conn) || conn->active == NULL || conn->active->phase != STW_PHASE_UP)
+    return;
   if (!stwi_conn_may_ask(conn)) {
     settle_unasked(conn);
     return;
   }
   bool is_stuck = conn->active->is_writing && conn->pulse.asked_at == 0;
-  if (is_stuck && stwi_barrier_due(conn) <= conn->core->now) stwi_conn_probe(conn);
+  if (is_stuck && stwi_barrier_due(conn) <= conn->core->now)
+    stwi_conn_probe(conn);
   switch (stwi_pulse_check(&conn->pulse, conn->core->now)) {
-    case STWI_PULSE_FINE: break;
-    case STWI_PULSE_ASK: stwi_conn_probe(conn); break;
-    case STWI_PULSE_LATE:
-      if (conn->state != STW_STATE_SUSPECT) pulse_late(conn);
-      break;
-    case STWI_PULSE_DEAD:
-      if (conn->state != STW_STATE_SUSPECT) pulse_late(conn);
-      if (conn->state == STW_STATE_SUSPECT) pulse_dead(conn);
-      break;
+  case STWI_PULSE_FINE:
+    break;
+  case STWI_PULSE_ASK:
+    stwi_conn_probe(conn);
+    break;
+  case STWI_PULSE_LATE:
+    if (conn->state != STW_STATE_SUSPECT)
+      pulse_late(conn);
+    break;
+  case STWI_PULSE_DEAD:
+    if (conn->state != STW_STATE_SUSPECT)
+      pulse_late(conn);
+    if (conn->state == STW_STATE_SUSPECT)
+      pulse_dead(conn);
+    break;
   }
 }
 
 /* A suspicion (sleep, route change) of a link that cannot be asked ends by itself. */
 static stwi_time unasked_end(const struct stwi_conn *conn) {
-  if (conn->state != STW_STATE_SUSPECT || stwi_conn_may_ask(conn)) return STWI_NEVER;
+  if (conn->state != STW_STATE_SUSPECT || stwi_conn_may_ask(conn))
+    return STWI_NEVER;
   return conn->since + 3 * stwi_pulse_soft_ns(&conn->pulse, conn->core->now);
 }
 
 static stwi_time stale_at(const struct stwi_conn *conn) {
-  if (conn->config->max_silence_ns == 0 || conn->is_stale || !is_live(conn)) return STWI_NEVER;
-  if (conn->is_inbound_full) return STWI_NEVER;
+  if (conn->config->max_silence_ns == 0 || conn->is_stale || !is_live(conn))
+    return STWI_NEVER;
+  if (conn->is_inbound_full)
+    return STWI_NEVER;
   return conn->message_at + conn->config->max_silence_ns;
 }
 
@@ -180,10 +215,12 @@ static void relink(struct stwi_conn *conn) {
 }
 
 static void stale_timer(struct stwi_conn *conn) {
-  if (stale_at(conn) > conn->core->now) return;
+  if (stale_at(conn) > conn->core->now)
+    return;
   conn->is_stale = true;
   stw_event *event = stwi_conn_event(conn, STW_EVENT_STALE, conn->active->gen);
-  if (event != NULL) event->u.stale.silence_ns = conn->core->now - conn->message_at;
+  if (event != NULL)
+    event->u.stale.silence_ns = conn->core->now - conn->message_at;
   if (conn->config->stale_action == STWI_STALE_OPENING) {
     for (struct stwi_opening_item *i = conn->opening.first; i != NULL; i = i->next) {
       i->is_due = true;
@@ -195,7 +232,8 @@ static void stale_timer(struct stwi_conn *conn) {
 
 /* Ahead of their end, while the present ones still serve. */
 static void refresh_timer(struct stwi_conn *conn) {
-  if (!is_due(conn, conn->refresh_at) || !is_live(conn)) return;
+  if (!is_due(conn, conn->refresh_at) || !is_live(conn))
+    return;
   conn->refresh_at = 0;
   conn->is_refreshing = true;
   stwi_conn_ask_credentials(conn, STW_CAUSE_AUTH_EXPIRING);
@@ -211,23 +249,28 @@ static void finish_closing(struct stwi_conn *conn) {
 
 /* Drained, or out of time: the close handshake (RFC 6455 section 7.1.2), then the end. */
 static void closing_timer(struct stwi_conn *conn) {
-  if (!conn->is_closing) return;
+  if (!conn->is_closing)
+    return;
   stwi_time now = conn->core->now;
   if (conn->handshake_deadline != 0) {
-    if (now >= conn->handshake_deadline) finish_closing(conn);
+    if (now >= conn->handshake_deadline)
+      finish_closing(conn);
     return;
   }
-  if (!is_delivered(conn) && now < conn->close_deadline) return;
+  if (!is_delivered(conn) && now < conn->close_deadline)
+    return;
   struct stwi_link *link = conn->active;
   bool can_say = link != NULL && is_live(conn) && link->phase == STW_PHASE_UP;
-  if (can_say && link->is_writing && now < conn->close_deadline) return;
+  if (can_say && link->is_writing && now < conn->close_deadline)
+    return;
   if (!can_say || !stwi_conn_write_close(conn, link, 1000, "")) {
     finish_closing(conn);
     return;
   }
   stwi_conn_phase(conn, link, STW_PHASE_CLOSING);
   uint64_t patience = conn->config->close_timeout_ns;
-  conn->handshake_deadline = now + (patience < STWI_CLOSE_HANDSHAKE ? patience : STWI_CLOSE_HANDSHAKE);
+  conn->handshake_deadline =
+      now + (patience < STWI_CLOSE_HANDSHAKE ? patience : STWI_CLOSE_HANDSHAKE);
 }
 
 void stwi_conn_timers(struct stwi_conn *conn) {
@@ -247,32 +290,41 @@ void stwi_conn_timers(struct stwi_conn *conn) {
   closing_timer(conn);
 }
 
-static stwi_time earlier(stwi_time a, stwi_time b) { return a < b ? a : b; }
-static stwi_time or_never(stwi_time at) { return at == 0 ? STWI_NEVER : at; }
+static stwi_time earlier(stwi_time a, stwi_time b) {
+  return a < b ? a : b;
+}
+static stwi_time or_never(stwi_time at) {
+  return at == 0 ? STWI_NEVER : at;
+}
 
 static stwi_time attempts_deadline(const struct stwi_conn *conn) {
   stwi_time first = STWI_NEVER;
   for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
     const struct stwi_link *link = conn->attempts[i];
-    if (link == NULL) continue;
+    if (link == NULL)
+      continue;
     first = earlier(first, link->dialled_at + conn->config->open_timeout_ns);
-    if (!link->has_raced) first = earlier(first, link->phase_since + STWI_ATTEMPT_SILENCE);
+    if (!link->has_raced)
+      first = earlier(first, link->phase_since + STWI_ATTEMPT_SILENCE);
   }
   return first;
 }
 
 static stwi_time active_deadline(const struct stwi_conn *conn) {
   const struct stwi_link *link = conn->active;
-  if (link == NULL) return STWI_NEVER;
+  if (link == NULL)
+    return STWI_NEVER;
   if (link->phase == STW_PHASE_OPENING) {
     return link->phase_since + conn->config->ready_timeout_ns;
   }
-  if (link->phase != STW_PHASE_UP || !is_live(conn)) return STWI_NEVER;
+  if (link->phase != STW_PHASE_UP || !is_live(conn))
+    return STWI_NEVER;
   stwi_time now = conn->core->now;
   bool may_ask = stwi_conn_may_ask(conn);
   stwi_time first = may_ask ? stwi_pulse_deadline(&conn->pulse, now) : STWI_NEVER;
   bool is_asked = conn->pulse.asked_at != 0; /* by a stuck write at the latest */
-  if (!link->is_writing || !is_asked) first = earlier(first, stwi_barrier_due(conn));
+  if (!link->is_writing || !is_asked)
+    first = earlier(first, stwi_barrier_due(conn));
   if (!link->is_stable && (link->has_pong || !may_ask)) {
     first = earlier(first, link->up_at + STWI_STABLE_AFTER);
   }
@@ -280,21 +332,26 @@ static stwi_time active_deadline(const struct stwi_conn *conn) {
 }
 
 static stwi_time closing_deadline(const struct stwi_conn *conn) {
-  if (!conn->is_closing) return STWI_NEVER;
-  if (conn->handshake_deadline != 0) return conn->handshake_deadline;
+  if (!conn->is_closing)
+    return STWI_NEVER;
+  if (conn->handshake_deadline != 0)
+    return conn->handshake_deadline;
   return conn->close_deadline;
 }
 
 stwi_time stwi_conn_deadline(const struct stwi_conn *conn) {
-  if (conn->has_ended) return STWI_NEVER;
+  if (conn->has_ended)
+    return STWI_NEVER;
   stwi_time first = conn->outbox.next_expiry;
   first = earlier(first, or_never(conn->dial_at));
   first = earlier(first, or_never(conn->next_at));
-  if (conn->credentials.is_waiting) first = earlier(first, conn->credentials.deadline);
+  if (conn->credentials.is_waiting)
+    first = earlier(first, conn->credentials.deadline);
   first = earlier(first, attempts_deadline(conn));
   first = earlier(first, active_deadline(conn));
   first = earlier(first, unasked_end(conn));
   first = earlier(first, stale_at(conn));
-  if (is_live(conn)) first = earlier(first, or_never(conn->refresh_at));
+  if (is_live(conn))
+    first = earlier(first, or_never(conn->refresh_at));
   return earlier(first, closing_deadline(conn));
 }

@@ -32,14 +32,17 @@ static struct stwi_endpoint *make(const char *key, stwi_time now) {
 struct stwi_endpoint *stwi_endpoint_hold(struct stwi_endpoints *endpoints, const char *key,
                                          stwi_time now) {
   struct stwi_endpoint *endpoint = endpoints->first;
-  while (endpoint != NULL && strcmp(endpoint->key, key) != 0) endpoint = endpoint->next;
+  while (endpoint != NULL && strcmp(endpoint->key, key) != 0)
+    endpoint = endpoint->next;
   if (endpoint == NULL) {
     endpoint = make(key, now);
-    if (endpoint == NULL) return NULL;
+    if (endpoint == NULL)
+      return NULL;
     endpoint->next = endpoints->first;
     endpoints->first = endpoint;
   }
   endpoint->conns++;
+  stwi_budget_give(&endpoint->budget);
   return endpoint;
 }
 
@@ -74,7 +77,8 @@ void stwi_endpoint_ponged(struct stwi_endpoint *endpoint) {
 }
 
 bool stwi_endpoint_mute_strike(struct stwi_endpoint *endpoint, stwi_time now) {
-  if (endpoint->is_mute || endpoint->has_pong) return false;
+  if (endpoint->is_mute || endpoint->has_pong)
+    return false;
   endpoint->mute_strikes++;
   endpoint->is_mute = endpoint->mute_strikes >= MUTE_STRIKES;
   endpoint->mute_since = now;
@@ -82,7 +86,8 @@ bool stwi_endpoint_mute_strike(struct stwi_endpoint *endpoint, stwi_time now) {
 }
 
 void stwi_endpoint_mute_retry(struct stwi_endpoint *endpoint, stwi_time now) {
-  if (!endpoint->is_mute || now - endpoint->mute_since < MUTE_RETRY) return;
+  if (!endpoint->is_mute || now - endpoint->mute_since < MUTE_RETRY)
+    return;
   endpoint->is_mute = false;
   endpoint->mute_strikes = MUTE_STRIKES - 1;
 }

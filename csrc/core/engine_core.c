@@ -26,8 +26,10 @@ struct stwi_core *stwi_core_new(void) {
 }
 
 void stwi_core_free(struct stwi_core *core) {
-  if (core == NULL) return;
-  for (uint32_t slot = 0; slot < core->slots; slot++) stwi_conn_free(core->conns[slot]);
+  if (core == NULL)
+    return;
+  for (uint32_t slot = 0; slot < core->slots; slot++)
+    stwi_conn_free(core->conns[slot]);
   stwi_free(core->conns);
   stwi_heap_fini(&core->heap);
   stwi_arena_fini(&core->arena);
@@ -41,24 +43,32 @@ uint8_t *stwi_core_entropy_want(struct stwi_core *core, size_t *size) {
   return core->entropy;
 }
 
-void stwi_core_entropy_given(struct stwi_core *core) { core->entropy_left = STWI_ENTROPY_BYTES; }
+void stwi_core_entropy_given(struct stwi_core *core) {
+  core->entropy_left = STWI_ENTROPY_BYTES;
+}
 
 bool stwi_core_mask(struct stwi_core *core, uint8_t mask[4]) {
-  if (core->entropy_left < 4) return false;
+  if (core->entropy_left < 4)
+    return false;
   core->entropy_left -= 4;
   memcpy(mask, core->entropy + core->entropy_left, 4);
   return true;
 }
 
-bool stwi_core_has_more(const struct stwi_core *core) { return core->dirty != NULL; }
-stwi_time stwi_core_deadline(const struct stwi_core *core) { return stwi_heap_first(&core->heap); }
+bool stwi_core_has_more(const struct stwi_core *core) {
+  return core->dirty != NULL;
+}
+stwi_time stwi_core_deadline(const struct stwi_core *core) {
+  return stwi_heap_first(&core->heap);
+}
 
 static struct stwi_conn *conn_at(const struct stwi_core *core, uint32_t slot) {
   return slot < core->slots ? core->conns[slot] : NULL;
 }
 
 void stwi_conn_dirty(struct stwi_conn *conn) {
-  if (conn->is_dirty) return;
+  if (conn->is_dirty)
+    return;
   conn->is_dirty = true;
   conn->next_dirty = conn->core->dirty;
   conn->core->dirty = conn;
@@ -66,8 +76,10 @@ void stwi_conn_dirty(struct stwi_conn *conn) {
 
 static void undirty(struct stwi_conn *conn) {
   struct stwi_conn **place = &conn->core->dirty;
-  while (*place != NULL && *place != conn) place = &(*place)->next_dirty;
-  if (*place == conn) *place = conn->next_dirty;
+  while (*place != NULL && *place != conn)
+    place = &(*place)->next_dirty;
+  if (*place == conn)
+    *place = conn->next_dirty;
   conn->is_dirty = false;
 }
 
@@ -77,9 +89,11 @@ struct stwi_effect *stwi_conn_effect(struct stwi_conn *conn, enum stwi_effect_ki
 }
 
 stw_event *stwi_conn_event(struct stwi_conn *conn, stw_event_kind kind, uint32_t link) {
-  if (conn->has_ended) return NULL;
+  if (conn->has_ended)
+    return NULL;
   struct stwi_effect *effect = stwi_conn_effect(conn, STWI_FX_EVENT, link);
-  if (effect == NULL) return NULL;
+  if (effect == NULL)
+    return NULL;
   effect->u.event.kind = kind;
   effect->u.event.link = link;
   effect->u.event.conn = conn->handle;
@@ -88,14 +102,18 @@ stw_event *stwi_conn_event(struct stwi_conn *conn, stw_event_kind kind, uint32_t
 }
 
 static bool reserve_slot(struct stwi_core *core, uint32_t slot) {
-  if (slot < core->slots) return true;
+  if (slot < core->slots)
+    return true;
   uint32_t slots = core->slots == 0 ? SLOTS_FIRST : core->slots;
-  while (slots <= slot) slots *= 2;
+  while (slots <= slot)
+    slots *= 2;
   struct stwi_conn **conns = stwi_realloc(core->conns, slots * sizeof(struct stwi_conn *));
-  if (conns == NULL) return false;
+  if (conns == NULL)
+    return false;
   memset(conns + core->slots, 0, (slots - core->slots) * sizeof(struct stwi_conn *));
   core->conns = conns;
-  if (!stwi_heap_reserve(&core->heap, slots)) return false;
+  if (!stwi_heap_reserve(&core->heap, slots))
+    return false;
   core->slots = slots;
   return true;
 }
@@ -103,7 +121,8 @@ static bool reserve_slot(struct stwi_core *core, uint32_t slot) {
 static void open_failed(struct stwi_core *core, const struct stwi_input *input) {
   stwi_conn_config_free(input->u.open.config);
   struct stwi_effect *effect = stwi_effects_add(core->effects, STWI_FX_EVENT, input->conn, 0);
-  if (effect == NULL) return;
+  if (effect == NULL)
+    return;
   effect->u.event.kind = STW_EVENT_CLOSED;
   effect->u.event.conn = input->u.open.handle;
   effect->u.event.at_ns = core->now;
@@ -113,8 +132,7 @@ static void open_failed(struct stwi_core *core, const struct stwi_input *input) 
 
 static void open_conn(struct stwi_core *core, const struct stwi_input *input) {
   assert(conn_at(core, input->conn) == NULL);
-  struct stwi_conn *conn =
-      reserve_slot(core, input->conn) ? stwi_conn_new(core, input) : NULL;
+  struct stwi_conn *conn = reserve_slot(core, input->conn) ? stwi_conn_new(core, input) : NULL;
   if (conn == NULL) {
     open_failed(core, input);
     return;
@@ -134,9 +152,12 @@ static void forget_conn(struct stwi_core *core, struct stwi_conn *conn) {
 }
 
 static void turn_conn(struct stwi_core *core, struct stwi_conn *conn) {
-  if (!conn->has_ended) stwi_conn_timers(conn);
-  if (!conn->has_ended) stwi_conn_pump(conn);
-  if (!conn->has_ended) stwi_conn_tell_ends(conn);
+  if (!conn->has_ended)
+    stwi_conn_timers(conn);
+  if (!conn->has_ended)
+    stwi_conn_pump(conn);
+  if (!conn->has_ended)
+    stwi_conn_tell_ends(conn);
   stwi_heap_set(&core->heap, conn->slot, stwi_conn_deadline(conn));
   stwi_conn_effect(conn, STWI_FX_PUBLISH, 0);
 }
@@ -148,7 +169,8 @@ static bool may_go_on(const struct stwi_core *core) {
 /* What gets dirty again meanwhile, or does not fit into this step, waits for the next TURN. */
 static void turn(struct stwi_core *core) {
   uint32_t slot;
-  while (stwi_heap_pop(&core->heap, core->now, &slot)) stwi_conn_dirty(core->conns[slot]);
+  while (stwi_heap_pop(&core->heap, core->now, &slot))
+    stwi_conn_dirty(core->conns[slot]);
   struct stwi_conn *conn = core->dirty;
   core->dirty = NULL;
   while (conn != NULL) {
@@ -165,39 +187,49 @@ static void turn(struct stwi_core *core) {
 
 static void for_all(struct stwi_core *core, const struct stwi_input *input) {
   for (uint32_t slot = 0; slot < core->slots; slot++) {
-    if (core->conns[slot] != NULL) stwi_conn_machine_input(core->conns[slot], input);
+    if (core->conns[slot] != NULL)
+      stwi_conn_machine_input(core->conns[slot], input);
   }
 }
 
 static void take(struct stwi_core *core, const struct stwi_input *input) {
   struct stwi_conn *conn = conn_at(core, input->conn);
   switch (input->kind) {
-    case STWI_IN_OPEN: open_conn(core, input); break;
-    case STWI_IN_TURN: turn(core); break;
-    case STWI_IN_STOP:
-    case STWI_IN_NETWORK:
-    case STWI_IN_WAKE:
-    case STWI_IN_STALLED: for_all(core, input); break;
-    case STWI_IN_FORGET:
-      if (conn != NULL) forget_conn(core, conn);
+  case STWI_IN_OPEN:
+    open_conn(core, input);
+    break;
+  case STWI_IN_TURN:
+    turn(core);
+    break;
+  case STWI_IN_STOP:
+  case STWI_IN_NETWORK:
+  case STWI_IN_WAKE:
+  case STWI_IN_STALLED:
+    for_all(core, input);
+    break;
+  case STWI_IN_FORGET:
+    if (conn != NULL)
+      forget_conn(core, conn);
+    break;
+  case STWI_IN_SUBMIT:
+    if (conn == NULL) {
+      stwi_chunk_free_list(input->u.submit.chunks);
       break;
-    case STWI_IN_SUBMIT:
-      if (conn == NULL) {
-        stwi_chunk_free_list(input->u.submit.chunks);
-        break;
-      }
+    }
+    stwi_conn_host_input(conn, input);
+    break;
+  case STWI_IN_PHASE:
+  case STWI_IN_READY:
+  case STWI_IN_BYTES:
+  case STWI_IN_WRITABLE:
+  case STWI_IN_DOWN:
+    if (conn != NULL)
+      stwi_conn_link_input(conn, input);
+    break;
+  default:
+    if (conn != NULL)
       stwi_conn_host_input(conn, input);
-      break;
-    case STWI_IN_PHASE:
-    case STWI_IN_READY:
-    case STWI_IN_BYTES:
-    case STWI_IN_WRITABLE:
-    case STWI_IN_DOWN:
-      if (conn != NULL) stwi_conn_link_input(conn, input);
-      break;
-    default:
-      if (conn != NULL) stwi_conn_host_input(conn, input);
-      break;
+    break;
   }
 }
 
@@ -207,7 +239,8 @@ void stwi_core_step(struct stwi_core *core, const struct stwi_input *inputs, siz
   core->now = now;
   core->effects = effects;
   stwi_arena_reset(&core->arena);
-  for (size_t i = 0; i < count; i++) take(core, &inputs[i]);
+  for (size_t i = 0; i < count; i++)
+    take(core, &inputs[i]);
   core->effects = NULL;
 }
 

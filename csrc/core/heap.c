@@ -4,7 +4,9 @@
 
 #include "core/mem.h"
 
-void stwi_heap_init(struct stwi_heap *heap) { memset(heap, 0, sizeof *heap); }
+void stwi_heap_init(struct stwi_heap *heap) {
+  memset(heap, 0, sizeof *heap);
+}
 
 void stwi_heap_fini(struct stwi_heap *heap) {
   stwi_free(heap->items);
@@ -13,12 +15,15 @@ void stwi_heap_fini(struct stwi_heap *heap) {
 }
 
 bool stwi_heap_reserve(struct stwi_heap *heap, uint32_t slots) {
-  if (slots <= heap->slots) return true;
+  if (slots <= heap->slots)
+    return true;
   struct stwi_heap_item *items = stwi_realloc(heap->items, slots * sizeof *items);
-  if (items == NULL) return false;
+  if (items == NULL)
+    return false;
   heap->items = items;
   uint32_t *places = stwi_realloc(heap->places, slots * sizeof *places);
-  if (places == NULL) return false;
+  if (places == NULL)
+    return false;
   memset(places + heap->slots, 0, (slots - heap->slots) * sizeof *places);
   heap->places = places;
   heap->slots = slots;
@@ -33,7 +38,8 @@ static void put(struct stwi_heap *heap, uint32_t index, struct stwi_heap_item it
 static void rise(struct stwi_heap *heap, uint32_t index, struct stwi_heap_item item) {
   while (index > 0) {
     uint32_t parent = (index - 1) / 2;
-    if (heap->items[parent].at <= item.at) break;
+    if (heap->items[parent].at <= item.at)
+      break;
     put(heap, index, heap->items[parent]);
     index = parent;
   }
@@ -43,9 +49,12 @@ static void rise(struct stwi_heap *heap, uint32_t index, struct stwi_heap_item i
 static void sink(struct stwi_heap *heap, uint32_t index, struct stwi_heap_item item) {
   for (;;) {
     uint32_t child = 2 * index + 1;
-    if (child >= heap->count) break;
-    if (child + 1 < heap->count && heap->items[child + 1].at < heap->items[child].at) child++;
-    if (heap->items[child].at >= item.at) break;
+    if (child >= heap->count)
+      break;
+    if (child + 1 < heap->count && heap->items[child + 1].at < heap->items[child].at)
+      child++;
+    if (heap->items[child].at >= item.at)
+      break;
     put(heap, index, heap->items[child]);
     index = child;
   }
@@ -63,14 +72,16 @@ static void settle(struct stwi_heap *heap, uint32_t index, struct stwi_heap_item
 static void take_out(struct stwi_heap *heap, uint32_t index) {
   heap->places[heap->items[index].slot] = 0;
   heap->count--;
-  if (index < heap->count) settle(heap, index, heap->items[heap->count]);
+  if (index < heap->count)
+    settle(heap, index, heap->items[heap->count]);
 }
 
 void stwi_heap_set(struct stwi_heap *heap, uint32_t slot, stwi_time at) {
   uint32_t place = heap->places[slot];
   struct stwi_heap_item item = {at, slot};
   if (at == STWI_NEVER) {
-    if (place != 0) take_out(heap, place - 1);
+    if (place != 0)
+      take_out(heap, place - 1);
   } else if (place == 0) {
     rise(heap, heap->count++, item);
   } else if (heap->items[place - 1].at != at) {
@@ -83,7 +94,8 @@ stwi_time stwi_heap_first(const struct stwi_heap *heap) {
 }
 
 bool stwi_heap_pop(struct stwi_heap *heap, stwi_time now, uint32_t *slot) {
-  if (heap->count == 0 || heap->items[0].at > now) return false;
+  if (heap->count == 0 || heap->items[0].at > now)
+    return false;
   *slot = heap->items[0].slot;
   take_out(heap, 0);
   return true;

@@ -22,22 +22,22 @@ typedef uint64_t stwi_time;
 
 enum stwi_input_kind {
   /* from the host */
-  STWI_IN_OPEN,     /* a new conn in slot `conn`; takes u.open.config */
+  STWI_IN_OPEN, /* a new conn in slot `conn`; takes u.open.config */
   STWI_IN_REOPEN,
-  STWI_IN_CLOSE,    /* u.close.deadline */
-  STWI_IN_FORGET,   /* the slot is free when its links have all said DOWN */
+  STWI_IN_CLOSE,  /* u.close.deadline */
+  STWI_IN_FORGET, /* the slot is free when its links have all said DOWN */
   STWI_IN_KICK,
-  STWI_IN_SUBMIT,   /* takes u.submit.chunks: admitted messages */
-  STWI_IN_CANCEL,   /* u.cancel.number */
-  STWI_IN_OPENING,  /* u.opening */
+  STWI_IN_SUBMIT,  /* takes u.submit.chunks: admitted messages */
+  STWI_IN_CANCEL,  /* u.cancel.number */
+  STWI_IN_OPENING, /* u.opening */
   STWI_IN_HOST_READY,
-  STWI_IN_SUPPLY,   /* u.supply */
-  STWI_IN_INBOUND,  /* u.inbound.is_full: the mailbox has no room / has room again */
-  STWI_IN_STOP,     /* the engine stops: every conn ends with local_stop */
+  STWI_IN_SUPPLY,  /* u.supply */
+  STWI_IN_INBOUND, /* u.inbound.is_full: the mailbox has no room / has room again */
+  STWI_IN_STOP,    /* the engine stops: every conn ends with local_stop */
   /* from the machine, for all conns (conn ignored) */
-  STWI_IN_NETWORK,  /* u.network */
-  STWI_IN_WAKE,     /* the machine slept */
-  STWI_IN_STALLED,  /* this process did not run for u.stalled.for_ns: not held against peers */
+  STWI_IN_NETWORK, /* u.network */
+  STWI_IN_WAKE,    /* the machine slept */
+  STWI_IN_STALLED, /* this process did not run for u.stalled.for_ns: not held against peers */
   /* from a link (conn, link) */
   STWI_IN_PHASE,    /* u.phase: the link entered this phase (DNS, TCP, TLS, UPGRADE) */
   STWI_IN_READY,    /* transport, TLS and upgrade done; u.ready */
@@ -55,9 +55,9 @@ struct stwi_input {
   union {
     struct {
       struct stwi_conn_config *config;
-      uint64_t stream;  /* random: first half of every message id */
-      uint64_t seed;    /* random: jitter and masks of this conn */
-      stw_conn handle;  /* goes into events */
+      uint64_t stream; /* random: first half of every message id */
+      uint64_t seed;   /* random: jitter and masks of this conn */
+      stw_conn handle; /* goes into events */
     } open;
     struct {
       stwi_time deadline;
@@ -100,11 +100,11 @@ struct stwi_input {
       size_t size;
     } bytes;
     struct {
-      stw_cause cause;       /* as seen by the transport: dns_*, tcp_*, tls_*, http_*, upgrade_*,
-                                abnormal_*; or CONFIG, OVERLOAD_LOCAL */
-      uint16_t http_status;  /* 0 if none */
+      stw_cause cause;         /* as seen by the transport: dns_*, tcp_*, tls_*, http_*, upgrade_*,
+                                  abnormal_*; or CONFIG, OVERLOAD_LOCAL */
+      uint16_t http_status;    /* 0 if none */
       uint64_t retry_after_ms; /* from Retry-After, 0 if none */
-      const char *detail;    /* sentence, no secrets */
+      const char *detail;      /* sentence, no secrets */
     } down;
   } u;
 };

@@ -61,6 +61,19 @@ static struct window next_window(struct stwi_pace *pace, uint64_t elapsed) {
   return window;
 }
 
+/* A change of the first window moves the next one by fewer longest windows than this. */
+enum { AHEAD_MAX = 6 };
+
+/* Attempts beside their windows (a kick, a wake) use windows up too; the next one must not run away
+ * with them.  Only windows of the longest length can be so far ahead. */
+static struct window near_window(struct stwi_pace *pace, struct window window, uint64_t elapsed) {
+  const uint64_t reach = plus(elapsed, times(window.length, AHEAD_MAX));
+  if (window.start <= reach)
+    return window;
+  pace->window -= (window.start - reach + window.length - 1) / window.length;
+  return window_at(pace, pace->window);
+}
+
 static stwi_time at_hint(struct stwi_pace *pace, const struct stwi_hint *hint, stwi_time now,
                          struct stwi_random *random) {
   pace->lost_at = plus(now, hint->after_ms * STWI_MS);
@@ -72,7 +85,7 @@ static stwi_time at_hint(struct stwi_pace *pace, const struct stwi_hint *hint, s
 
 static stwi_time in_window(struct stwi_pace *pace, stwi_time now, struct stwi_random *random) {
   const uint64_t elapsed = now > pace->lost_at ? now - pace->lost_at : 0;
-  const struct window window = next_window(pace, elapsed);
+  const struct window window = near_window(pace, next_window(pace, elapsed), elapsed);
   const uint64_t end = plus(window.start, window.length);
   const uint64_t from = elapsed > window.start ? elapsed : window.start;
   pace->window++;

@@ -67,8 +67,12 @@ struct stwi_bucket {
 void stwi_budget_init(struct stwi_bucket *bucket, stwi_time now);
 /* May an attempt start?  Does not spend. Otherwise *when is the time a token will be there. */
 bool stwi_budget_allows(struct stwi_bucket *bucket, uint32_t conns, stwi_time now, stwi_time *when);
-/* A failed attempt, or a link that died young, spends one. */
-void stwi_budget_spend(struct stwi_bucket *bucket, uint32_t conns, stwi_time now);
+/* A failed attempt, or a link that died young, spends one: an attempt when it starts, so that conns
+ * that wait for the same token do not all take it.  True: there was one to be given back. */
+bool stwi_budget_spend(struct stwi_bucket *bucket, uint32_t conns, stwi_time now);
+/* One more, up to what is full when it is used next: of an attempt that did not fail, or of a new
+ * conn. */
+void stwi_budget_give(struct stwi_bucket *bucket);
 /* Hedges of one conn: one per 10 s (burst 2), plus 20 % of attempts given by earn. */
 void stwi_hedge_init(struct stwi_bucket *bucket, stwi_time now);
 bool stwi_hedge_take(struct stwi_bucket *bucket, stwi_time now);

@@ -63,15 +63,31 @@ static void add_host(struct text *text, const struct stwi_dial *dial) {
   add(text, "\r\n");
 }
 
+static bool is_among(const char *name, const char *const *headers) {
+  for (; headers != NULL && *headers != NULL; headers += 2)
+    if (strcasecmp(name, *headers) == 0)
+      return true;
+  return false;
+}
+
+/* Adds all headers but those that `unless` gives, too. */
+static void add_headers(struct text *text, const char *const *headers, const char *const *unless) {
+  for (; headers != NULL && *headers != NULL; headers += 2)
+    if (!is_among(headers[0], unless))
+      add(text, "%s: %s\r\n", headers[0], headers[1]);
+}
+
 static void add_request(struct text *text, const struct stwi_dial *dial, const char *key) {
   add(text, "GET %s HTTP/1.1\r\n", dial->path);
   add_host(text, dial);
-  add(text, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
-            "Sec-WebSocket-Version: 13\r\n", key);
+  add(text,
+      "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
+      "Sec-WebSocket-Version: 13\r\n",
+      key);
   if (dial->subprotocols[0] != '\0')
     add(text, "Sec-WebSocket-Protocol: %s\r\n", dial->subprotocols);
-  for (const char *const *header = dial->headers; header != NULL && *header != NULL; header += 2)
-    add(text, "%s: %s\r\n", header[0], header[1]);
+  add_headers(text, dial->headers, dial->more_headers); /* what was supplied replaces */
+  add_headers(text, dial->more_headers, NULL);
 }
 
 static char *copy(const char *text) {
@@ -228,8 +244,8 @@ static struct stwi_ws_failure refused(struct lws *wsi, unsigned status) {
   if (status >= 300 && status < 400 && header(wsi, WSI_TOKEN_HTTP_LOCATION, value)) {
     redact(value);
     make_printable(value);
-    failure = stwi_ws_failure(failure.cause, "the server answered %u and names %.180s", status,
-                              value);
+    failure =
+        stwi_ws_failure(failure.cause, "the server answered %u and names %.180s", status, value);
   }
   failure.http_status = (uint16_t)status;
   if (header(wsi, WSI_TOKEN_HTTP_RETRY_AFTER, value))

@@ -64,6 +64,9 @@ static int read_all(struct stwi_ws_lane *lane) {
 }
 
 int stwi_ws_readable(struct stwi_ws_lane *lane) {
+  /* The upgrade's headers, 5 KiB, which lws would keep as long as the body lasts. Not earlier: lws
+   * puts their pointer back after ESTABLISHED_CLIENT_HTTP. */
+  lws_http_headers_detach(lane->wsi);
   struct stwi_ws_link *link = lane->link;
   if (link->up != lane || link->is_over)
     return 0; /* it is being killed */

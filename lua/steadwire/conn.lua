@@ -404,7 +404,7 @@ function Conn:ready()
   return ok, message, code
 end
 
---- Supplies credentials: { url =, token =, headers =, valid = }.
+--- Supplies credentials: { url =, token =, headers =, expires_in = }.
 function Conn:supply(credentials)
   local ok, message, code = self._core:supply(credentials)
   return ok, message, code

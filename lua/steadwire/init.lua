@@ -26,7 +26,7 @@ local MISUSE = { argument = true, option = true, value = true, url = true }
 
 --- Opens a conn and returns at once; messages sent before it is online wait in its outbox.
 -- Options go by their names in `steadwire.words.options`; `credentials` may also be a function that
--- answers { token =, url =, headers =, valid = } whenever an attempt needs them.
+-- answers { token =, url =, headers =, expires_in = } whenever an attempt needs them.
 function steadwire.connect(options)
   local credentials = type(options) == "table" and options.credentials
   local settings = options

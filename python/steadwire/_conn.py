@@ -10,6 +10,7 @@ looking at it (`_look_for_change`), and nothing is lost.
 from __future__ import annotations
 
 import logging
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -495,6 +496,11 @@ class ConnBase:
                 entries.append(entry)
         count = max(len(entries), self._left)
         return Undelivered(count, entries, bodies) if count else None
+
+    def __del__(self) -> None:
+        if getattr(self, "_final", True) is None:
+            text = f"unclosed {type(self).__name__} {self._setup.label}".rstrip()
+            warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
 
     def forget_inherited(self) -> None:
         """In a forked child: what waits here belongs to the parent."""

@@ -561,6 +561,7 @@ class Connection(ConnBase):
             raise
 
     def __del__(self) -> None:
+        super().__del__()
         if getattr(self, "_final", True) or not hasattr(self, "_is_reading"):
             return
         if self._is_reading and not self._loop.is_closed():

@@ -104,7 +104,7 @@ class Outbox:
         return self._body(entry)
 
     def _body(self, entry: OutboxEntry) -> str | bytes:
-        body = self._conn._core.outbox_body(entry.id.number)
+        body = self._conn._core.outbox_body(entry.id.number, entry.size)
         return body.decode() if entry.is_text else body
 
     def cancel(self, message: MessageId | BaseReceipt) -> None:

@@ -124,7 +124,8 @@ static void what_was_not_written_can_be_cancelled(void **state) {
   (void)state;
   stw_conn conn = open_stuck();
   stw_message_id ids[3];
-  for (int i = 0; i < 3; i++) assert_int_equal(host_send(conn, "x", &ids[i]), STW_OK);
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(host_send(conn, "x", &ids[i]), STW_OK);
   assert_int_equal(stw_outbox_cancel(conn, ids[1]), STW_OK);
   EXPECT(stw_outbox_cancel(conn, ids[1]), STW_E_NOT_FOUND, "has ended");
   const struct host_event *ended = host_wait(&host, conn, STW_EVENT_MESSAGE_ENDED);

@@ -49,7 +49,8 @@ static void keep(struct stwi_random *random, uint64_t id) {
 static stw_status make_mailbox(uint64_t *id) {
   stw_mailbox mailbox;
   const stw_status status = stw_mailbox_new(&mailbox);
-  if (status != STW_OK) return status;
+  if (status != STW_OK)
+    return status;
   atomic_store(&mailboxes[atomic_fetch_add(&mailbox_count, 1)], mailbox.id);
   *id = mailbox.id;
   return STW_OK;
@@ -65,8 +66,10 @@ static stw_config *random_config(struct stwi_random *random) {
   stw_config_set(config, "inbound_buffer", "64KiB");
   stw_config_set(config, "inbound_key", "prefix:2");
   stw_config_set(config, "inbound_overflow", inbound[stwi_random_below(random, 3)]);
-  if (stwi_random_below(random, 4) == 0) stw_config_set(config, "ready_when", "host");
-  if (stwi_random_below(random, 4) == 0) stw_config_set(config, "credentials", "host");
+  if (stwi_random_below(random, 4) == 0)
+    stw_config_set(config, "ready_when", "host");
+  if (stwi_random_below(random, 4) == 0)
+    stw_config_set(config, "credentials", "host");
   return config;
 }
 
@@ -77,7 +80,8 @@ static stw_status random_open(struct stwi_random *random) {
   const stw_mailbox mailbox = {pick(random)};
   const stw_status status = stw_conn_open(engine, mailbox, config, &conn);
   stw_config_free(config);
-  if (status == STW_OK) keep(random, conn.id);
+  if (status == STW_OK)
+    keep(random, conn.id);
   return status;
 }
 
@@ -105,7 +109,8 @@ static stw_status random_outbox(struct stwi_random *random, stw_conn conn) {
   char body[64];
   stw_conn_view view = {.struct_size = sizeof view};
   const stw_status status = stw_conn_look(conn, &view);
-  if (status != STW_OK) return status;
+  if (status != STW_OK)
+    return status;
   stw_message_id id = {view.stream.stream, stwi_random_below(random, view.stream.number + 2)};
   switch (stwi_random_below(random, 3)) {
   case 0:
@@ -125,7 +130,8 @@ static stw_status random_end(struct stwi_random *random) {
   case 1: {
     uint64_t id;
     const stw_status status = make_mailbox(&id);
-    if (status == STW_OK) keep(random, id);
+    if (status == STW_OK)
+      keep(random, id);
     return status;
   }
   default:
@@ -201,19 +207,19 @@ static stw_status random_call(struct stwi_random *random, int call) {
 
 /* The statuses each call may answer with; index = call. */
 static const uint32_t allowed[16] = {
-    STALE | BIT(STW_E_CLOSED),                                      /* open */
-    STALE | BIT(STW_E_CLOSED),                                      /* close */
-    STALE | BIT(STW_E_STATE) | BIT(STW_E_CLOSED),                   /* reopen */
-    STALE | BIT(STW_E_CLOSED),                                      /* kick */
-    STALE | BIT(STW_E_CLOSED),                                      /* ready */
-    STALE | BIT(STW_E_CLOSED),                                      /* opening */
-    STALE | BIT(STW_E_CLOSED),                                      /* supply */
-    STALE,                                                          /* stats */
+    STALE | BIT(STW_E_CLOSED),                    /* open */
+    STALE | BIT(STW_E_CLOSED),                    /* close */
+    STALE | BIT(STW_E_STATE) | BIT(STW_E_CLOSED), /* reopen */
+    STALE | BIT(STW_E_CLOSED),                    /* kick */
+    STALE | BIT(STW_E_CLOSED),                    /* ready */
+    STALE | BIT(STW_E_CLOSED),                    /* opening */
+    STALE | BIT(STW_E_CLOSED),                    /* supply */
+    STALE,                                        /* stats */
     STALE | BIT(STW_E_NOT_FOUND) | BIT(STW_E_STATE) | BIT(STW_E_CLOSED) | BIT(STW_E_TIMEOUT),
-    STALE,                                                          /* end */
-    STALE | BIT(STW_E_ARGUMENT) | BIT(STW_E_CLOSED),                /* network */
-    STALE,                                                          /* server */
-    STALE | BIT(STW_E_BUSY),                                        /* drain */
+    STALE,                                           /* end */
+    STALE | BIT(STW_E_ARGUMENT) | BIT(STW_E_CLOSED), /* network */
+    STALE,                                           /* server */
+    STALE | BIT(STW_E_BUSY),                         /* drain */
     STALE | BIT(STW_E_BUSY),
     STALE | BIT(STW_E_BUSY),
     STALE | BIT(STW_E_FULL) | BIT(STW_E_CLOSED) | BIT(STW_E_GUARANTEE) | BIT(STW_E_TOO_BIG),
@@ -223,9 +229,11 @@ static void *walk(void *arg) {
   struct walker *walker = arg;
   for (int step = 0; step < STEPS; step++) {
     int call = (int)stwi_random_below(&walker->random, 24);
-    if (call > 15) call = 15;
+    if (call > 15)
+      call = 15;
     const stw_status status = random_call(&walker->random, call);
-    if (allowed[call] & BIT(status)) continue;
+    if (allowed[call] & BIT(status))
+      continue;
     walker->wrong = status;
     walker->wrong_call = call;
     break;
@@ -240,15 +248,18 @@ static stw_engine begin_life(void) {
   assert_int_equal(fake_engine_new(&server, &engine), STW_OK);
   for (int i = 0; i < IDS; i++) {
     uint64_t id = engine.id;
-    if (i % 3 == 0) assert_int_equal(make_mailbox(&id), STW_OK);
+    if (i % 3 == 0)
+      assert_int_equal(make_mailbox(&id), STW_OK);
     atomic_store(&ids[i], id);
   }
   return engine;
 }
 
 static void end_life(stw_engine engine, bool is_engine_first) {
-  if (is_engine_first) assert_int_equal(stw_engine_free(engine), STW_OK);
-  for (uint32_t i = 0; i < mailbox_count; i++) stw_mailbox_free((stw_mailbox){mailboxes[i]});
+  if (is_engine_first)
+    assert_int_equal(stw_engine_free(engine), STW_OK);
+  for (uint32_t i = 0; i < mailbox_count; i++)
+    stw_mailbox_free((stw_mailbox){mailboxes[i]});
   if (!is_engine_first) {
     assert_true(fake_server_is_live(&server, 0));
     assert_int_equal(stw_engine_free(engine), STW_OK);

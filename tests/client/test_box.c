@@ -192,6 +192,29 @@ static void proofs_behind_one_another_merge(void **state) {
   stwi_box_fini(&box);
 }
 
+/* Written and received take turns, so neighbours never merge: a host that sends but never drains. */
+static void proofs_of_a_sleeping_host_coalesce_by_kind(void **state) {
+  (void)state;
+  make_box(STWI_INBOUND_PAUSE, 10000);
+  for (uint64_t n = 1; n <= 100000; n++) {
+    put_proof(STW_PROOF_WRITTEN, n);
+    put_proof(STW_PROOF_RECEIVED, n);
+  }
+  assert_true(box.held_bytes < 400000);
+  const stw_event *events[1024];
+  struct stwi_box_chunk *lent = NULL;
+  const size_t count = drain(events, 1024, &lent);
+  uint64_t highest[STW_PROOF_COUNT] = {0};
+  for (size_t i = 0; i < count; i++) {
+    assert_true(events[i]->u.proof.upto > highest[events[i]->u.proof.proof]);
+    highest[events[i]->u.proof.proof] = events[i]->u.proof.upto;
+  }
+  assert_int_equal(highest[STW_PROOF_WRITTEN], 100000);
+  assert_int_equal(highest[STW_PROOF_RECEIVED], 100000);
+  stwi_box_release(lent);
+  stwi_box_fini(&box);
+}
+
 static void states_of_a_sleeping_host_coalesce_to_the_latest(void **state) {
   (void)state;
   make_box(STWI_INBOUND_PAUSE, 10000);
@@ -280,6 +303,7 @@ int main(void) {
       cmocka_unit_test(drop_oldest_keeps_the_newest_and_says_how_many_are_missing),
       cmocka_unit_test(latest_by_key_keeps_one_of_each_key),
       cmocka_unit_test(proofs_behind_one_another_merge),
+      cmocka_unit_test(proofs_of_a_sleeping_host_coalesce_by_kind),
       cmocka_unit_test(states_of_a_sleeping_host_coalesce_to_the_latest),
       cmocka_unit_test(what_was_lent_outlives_the_conn),
       cmocka_unit_test(random_traffic_loses_nothing_silently),

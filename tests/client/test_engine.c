@@ -1,4 +1,5 @@
-/* The engine thread: commands in order, inputs never from within, slots given back when it is safe. */
+/* The engine thread: commands in order, inputs never from within, slots given back when it is safe.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,11 +91,13 @@ static void slots_are_given_back(void **state) {
   host_wait_state(&host, stays, STW_STATE_ONLINE);
   for (int i = 0; i < 200; i++) {
     stw_conn conn = host_open(&host, 2, NULL);
-    if (i % 2 == 0) host_wait_state(&host, conn, STW_STATE_ONLINE);
+    if (i % 2 == 0)
+      host_wait_state(&host, conn, STW_STATE_ONLINE);
     assert_int_equal(stw_conn_free(conn), STW_OK);
   }
   assert_true(fake_server_is_live(&host.server, 1));
-  while (lowest_free_slot(engine) != 1) pass_turn(stays);
+  while (lowest_free_slot(engine) != 1)
+    pass_turn(stays);
   assert_true(engine->slot_count < 20);
   stwi_handle_drop(host.engine.id);
 }
@@ -106,7 +109,8 @@ static void an_open_that_fails_gives_its_slot_back(void **state) {
   stw_mailbox good = host.mailbox;
   struct stwi_mailbox *mailbox;
   assert_int_equal(stw_mailbox_new(&host.mailbox), STW_OK);
-  assert_int_equal(stwi_handle_hold(host.mailbox.id, STWI_HANDLE_MAILBOX, (void **)&mailbox), STW_OK);
+  assert_int_equal(stwi_handle_hold(host.mailbox.id, STWI_HANDLE_MAILBOX, (void **)&mailbox),
+                   STW_OK);
   mailbox->is_closed = true; /* as if it were being freed by another thread */
   for (int i = 0; i < 50; i++) {
     stw_conn conn;
@@ -116,7 +120,8 @@ static void an_open_that_fails_gives_its_slot_back(void **state) {
   stwi_handle_drop(host.mailbox.id);
   stw_mailbox_free(host.mailbox);
   host.mailbox = good;
-  while (lowest_free_slot(engine) != 1) pass_turn(stays);
+  while (lowest_free_slot(engine) != 1)
+    pass_turn(stays);
   assert_true(engine->slot_count < 5);
   stwi_handle_drop(host.engine.id);
 }
@@ -161,10 +166,13 @@ static void slow_pause(void *self, uint32_t conn, uint32_t link, bool on) {
 static void slow_cut(void *self, uint32_t conn, uint32_t link, bool abort) {
   (void)self, (void)conn, (void)link, (void)abort;
   atomic_fetch_add(&slow.cuts, 1);
-  if (atomic_load(&slow.may_end)) end_all();
+  if (atomic_load(&slow.may_end))
+    end_all();
 }
 
-static void slow_free(void *self) { (void)self; }
+static void slow_free(void *self) {
+  (void)self;
+}
 
 static struct stwi_transport make_slow(void *arg, struct stwi_loop *loop, struct stwi_sink sink,
                                        const char **why) {
@@ -189,15 +197,18 @@ static void a_slot_waits_for_the_end_of_its_links(void **state) {
   assert_int_equal(stwi_engine_start(&engine, make_slow, &slow), STW_OK);
   host.engine.id = stwi_handle_new(STWI_HANDLE_ENGINE, engine, free_engine);
   stw_conn stays = host_open(&host, 1, NULL), first = host_open(&host, 1, NULL);
-  while (atomic_load(&slow.dials) < 2) pass_turn(stays);
+  while (atomic_load(&slow.dials) < 2)
+    pass_turn(stays);
   assert_int_equal(stw_conn_free(first), STW_OK);
-  while (atomic_load(&slow.cuts) < 1) pass_turn(stays);
+  while (atomic_load(&slow.cuts) < 1)
+    pass_turn(stays);
   pass_turn(stays);
   assert_int_equal(lowest_free_slot(engine), 2); /* its link may still speak */
   atomic_store(&slow.may_end, true);
   stw_conn second = host_open(&host, 1, NULL);
   assert_int_equal(stw_conn_free(second), STW_OK); /* a cut: all end now */
-  while (lowest_free_slot(engine) != 1) pass_turn(stays);
+  while (lowest_free_slot(engine) != 1)
+    pass_turn(stays);
   assert_int_equal(stw_engine_free(host.engine), STW_OK);
   host.engine = before;
 }
@@ -224,7 +235,8 @@ static void a_blocked_socket_holds_back_proof_and_goes_on(void **state) {
   stw_conn conn = host_open(&host, 1, NULL);
   host_wait_state(&host, conn, STW_STATE_ONLINE);
   fake_server_be(&host.server, (struct fake_manner){.holds_writes = true, .is_silent = true});
-  for (int i = 0; i < 50; i++) assert_int_equal(host_send(conn, "x", NULL), STW_OK);
+  for (int i = 0; i < 50; i++)
+    assert_int_equal(host_send(conn, "x", NULL), STW_OK);
   assert_true(fake_server_has(&host.server, 1));
   pass_turn(conn);
   host_drain(&host);

@@ -60,6 +60,18 @@ static void another_type_is_refused(void **state) {
   stwi_handle_retire(id);
 }
 
+static void a_handle_whose_type_was_changed_is_refused(void **state) {
+  (void)state;
+  struct object object = {0};
+  uint64_t id = stwi_handle_new(STWI_HANDLE_MAILBOX, &object, free_object);
+  void *found;
+  const uint64_t forged = (id & UINT64_MAX >> 8) | (uint64_t)STWI_HANDLE_CONN << 56;
+  assert_int_equal(stwi_handle_hold(forged, STWI_HANDLE_CONN, &found), STW_E_HANDLE);
+  assert_int_equal(object.frees, 0);
+  assert_true(stwi_handle_retire(id));
+  assert_int_equal(object.frees, 1);
+}
+
 static void made_up_handles_are_refused(void **state) {
   (void)state;
   struct stwi_random random;
@@ -150,6 +162,7 @@ int main(void) {
       cmocka_unit_test(a_new_handle_is_held_and_dropped),
       cmocka_unit_test(a_retired_handle_is_refused_with_a_sentence),
       cmocka_unit_test(another_type_is_refused),
+      cmocka_unit_test(a_handle_whose_type_was_changed_is_refused),
       cmocka_unit_test(made_up_handles_are_refused),
       cmocka_unit_test(a_slot_is_used_again_under_another_generation),
       cmocka_unit_test(holding_races_retiring_without_use_after_free),

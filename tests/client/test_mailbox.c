@@ -1,4 +1,5 @@
-/* A mailbox: many boxes behind one descriptor, one drainer, nobody starved, nothing lent too short. */
+/* A mailbox: many boxes behind one descriptor, one drainer, nobody starved, nothing lent too short.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,7 +74,8 @@ static void put_many(struct stwi_port *port, int count) {
   event.u.message.data = "m";
   event.u.message.size = 1;
   pthread_mutex_lock(&mailbox->lock);
-  for (int i = 0; i < count; i++) stwi_mailbox_put(mailbox, port, &event);
+  for (int i = 0; i < count; i++)
+    stwi_mailbox_put(mailbox, port, &event);
   stwi_mailbox_unlock(mailbox);
 }
 
@@ -113,7 +115,8 @@ static void ports_take_turns(void **state) {
   put_many(&ports[2], 10);
   size_t seen[4] = {0};
   const size_t count = stwi_mailbox_take(mailbox, events, 128);
-  for (size_t i = 0; i < count; i++) seen[events[i]->conn.id]++;
+  for (size_t i = 0; i < count; i++)
+    seen[events[i]->conn.id]++;
   assert_int_equal(count, 128);
   assert_int_equal(seen[2], 10);
   assert_int_equal(seen[3], 10);
@@ -150,13 +153,15 @@ static void many_conns_share_one_mailbox(void **state) {
   (void)state;
   enum { CONNS = 40 };
   stw_conn conns[CONNS];
-  for (uint16_t i = 0; i < CONNS; i++) conns[i] = host_open(&host, (uint16_t)(100 + i), NULL);
+  for (uint16_t i = 0; i < CONNS; i++)
+    conns[i] = host_open(&host, (uint16_t)(100 + i), NULL);
   assert_true(fake_server_is_live(&host.server, CONNS));
   for (int i = 0; i < CONNS; i++) {
     host.read = 0;
     host_wait_state(&host, conns[i], STW_STATE_ONLINE);
   }
-  for (uint16_t i = 0; i < CONNS; i++) fake_server_send(&host.server, (uint16_t)(100 + i), &i, 2);
+  for (uint16_t i = 0; i < CONNS; i++)
+    fake_server_send(&host.server, (uint16_t)(100 + i), &i, 2);
   for (uint16_t i = 0; i < CONNS; i++) {
     uint16_t value;
     host.read = 0;
@@ -175,7 +180,8 @@ static void one_slow_conn_stops_only_itself(void **state) {
   host.read = 0;
   host_wait_state(&host, fast, STW_STATE_ONLINE);
   char data[1000] = {0};
-  for (int i = 0; i < 100; i++) fake_server_send(&host.server, 1, data, sizeof data);
+  for (int i = 0; i < 100; i++)
+    fake_server_send(&host.server, 1, data, sizeof data);
   for (int i = 0; i < 10; i++) {
     fake_server_send(&host.server, 2, "x", 1);
     assert_non_null(host_wait(&host, fast, STW_EVENT_MESSAGE));
@@ -205,7 +211,8 @@ static void no_event_of_a_freed_conn_arrives(void **state) {
   (void)state;
   for (int i = 0; i < 50; i++) {
     stw_conn conn = host_open(&host, 1, NULL);
-    if (i % 2 == 0) host_wait_state(&host, conn, STW_STATE_ONLINE);
+    if (i % 2 == 0)
+      host_wait_state(&host, conn, STW_STATE_ONLINE);
     assert_int_equal(stw_conn_free(conn), STW_OK);
     host.read = host.count;
     host_drain(&host);
@@ -217,10 +224,12 @@ static void no_event_of_a_freed_conn_arrives(void **state) {
 static void freeing_a_mailbox_frees_its_conns(void **state) {
   (void)state;
   stw_conn conns[3];
-  for (uint16_t i = 0; i < 3; i++) conns[i] = host_open(&host, (uint16_t)(1 + i), NULL);
+  for (uint16_t i = 0; i < 3; i++)
+    conns[i] = host_open(&host, (uint16_t)(1 + i), NULL);
   assert_true(fake_server_is_live(&host.server, 3));
   assert_int_equal(stw_mailbox_free(host.mailbox), STW_OK);
-  for (int i = 0; i < 3; i++) EXPECT(stw_conn_free(conns[i]), STW_E_HANDLE, "stale");
+  for (int i = 0; i < 3; i++)
+    EXPECT(stw_conn_free(conns[i]), STW_E_HANDLE, "stale");
   assert_true(fake_server_is_live(&host.server, 0));
 }
 
@@ -235,8 +244,10 @@ static void *drain_on(void *arg) {
     const stw_event *events[16];
     size_t count = 0;
     const stw_status status = stw_mailbox_drain(host.mailbox, events, 16, &count);
-    if (status == STW_E_BUSY) atomic_fetch_add(&drainer->busy, 1);
-    else if (status != STW_OK) atomic_store(&drainer->is_wrong, true);
+    if (status == STW_E_BUSY)
+      atomic_fetch_add(&drainer->busy, 1);
+    else if (status != STW_OK)
+      atomic_store(&drainer->is_wrong, true);
     atomic_fetch_add(&drainer->drained, count);
   }
   return NULL;
@@ -250,10 +261,13 @@ static void of_two_drainers_one_is_told_to_wait(void **state) {
   pthread_t threads[3];
   for (int i = 0; i < 3; i++)
     assert_int_equal(pthread_create(&threads[i], NULL, drain_on, &drainer), 0);
-  for (int i = 0; i < 2000; i++) fake_server_send(&host.server, 1, "x", 1);
-  while (atomic_load(&drainer.drained) < 2000 || atomic_load(&drainer.busy) == 0) sched_yield();
+  for (int i = 0; i < 2000; i++)
+    fake_server_send(&host.server, 1, "x", 1);
+  while (atomic_load(&drainer.drained) < 2000 || atomic_load(&drainer.busy) == 0)
+    sched_yield();
   atomic_store(&drainer.is_over, true);
-  for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
+  for (int i = 0; i < 3; i++)
+    pthread_join(threads[i], NULL);
   assert_false(drainer.is_wrong);
   assert_int_equal(drainer.drained, 2000);
 }
@@ -266,7 +280,8 @@ static void a_mailbox_being_drained_is_busy(void **state) {
   (void)conn;
   const stw_event *events[1];
   size_t count;
-  assert_int_equal(stwi_handle_hold(host.mailbox.id, STWI_HANDLE_MAILBOX, (void **)&inside), STW_OK);
+  assert_int_equal(stwi_handle_hold(host.mailbox.id, STWI_HANDLE_MAILBOX, (void **)&inside),
+                   STW_OK);
   atomic_store(&inside->is_draining, true);
   EXPECT(stw_mailbox_drain(host.mailbox, events, 1, &count), STW_E_BUSY, "one thread");
   atomic_store(&inside->is_draining, false);
@@ -284,9 +299,12 @@ static void *open_on(void *arg) {
   while (!atomic_load(&opener->is_over)) {
     stw_conn conn = {0};
     const stw_status status = host_try_open(&host, 1, NULL, &conn);
-    if (status == STW_OK) atomic_fetch_add(&opener->opened, 1);
-    else if (status != STW_E_HANDLE) atomic_store(&opener->is_wrong, true);
-    if (status != STW_OK) break;
+    if (status == STW_OK)
+      atomic_fetch_add(&opener->opened, 1);
+    else if (status != STW_E_HANDLE)
+      atomic_store(&opener->is_wrong, true);
+    if (status != STW_OK)
+      break;
   }
   return NULL;
 }
@@ -297,7 +315,8 @@ static void a_mailbox_freed_while_conns_are_opened_leaves_none(void **state) {
     struct opener opener = {0};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, open_on, &opener), 0);
-    while (atomic_load(&opener.opened) < 3) sched_yield();
+    while (atomic_load(&opener.opened) < 3)
+      sched_yield();
     assert_int_equal(stw_mailbox_free(host.mailbox), STW_OK);
     pthread_join(thread, NULL);
     assert_false(opener.is_wrong);

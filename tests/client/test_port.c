@@ -210,17 +210,19 @@ static void random_admissions(enum stwi_overflow overflow, struct stwi_random *r
     }
     const size_t size = (size_t)stwi_random_below(random, 101);
     const bool has_key = stwi_random_below(random, 2) == 0;
-    const bool is_over = model.messages >= config.outbox_messages ||
-                         model.bytes + size > config.outbox_bytes;
+    const bool is_over =
+        model.messages >= config.outbox_messages || model.bytes + size > config.outbox_bytes;
     uint64_t number;
     const stw_status status = admit(port, has_key ? "k" : NULL, body, size, &number);
     assert_int_equal(status, model_admits(&model, &config, size, has_key) ? STW_OK : STW_E_FULL);
-    if (status != STW_OK) continue;
+    if (status != STW_OK)
+      continue;
     assert_int_equal(number, ++expected);
     model.messages++;
     model.bytes += size;
     struct stwi_msg *last = stwi_chunk_first(port->submit_last);
-    for (struct stwi_msg *msg = last; msg != NULL; msg = stwi_chunk_after(msg)) last = msg;
+    for (struct stwi_msg *msg = last; msg != NULL; msg = stwi_chunk_after(msg))
+      last = msg;
     assert_int_equal(last->is_refused, overflow == STWI_OVERFLOW_DROP_NEWEST && is_over);
   }
   stwi_port_drop(port);
@@ -279,7 +281,8 @@ static void threads_share_one_count_without_holes(void **state) {
   while (expected < THREADS * EACH) {
     struct stwi_chunk *chunks = stwi_port_collect_early(port, false);
     for (struct stwi_chunk *chunk = chunks; chunk != NULL; chunk = chunk->next) {
-      for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg)) {
+      for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL;
+           msg = stwi_chunk_after(msg)) {
         uint32_t data[2];
         memcpy(data, stwi_msg_body(msg), sizeof data);
         assert_int_equal(msg->number, ++expected);

@@ -70,6 +70,22 @@ static void spending_more_than_there_is_leaves_nothing_but_no_debt(void **unused
   assert_true(stwi_budget_allows(&bucket, 1, 6 * STWI_S, &when));
 }
 
+static void a_token_that_was_given_back_is_there_again_and_no_more(void **unused) {
+  (void)unused;
+  struct stwi_bucket bucket;
+  stwi_time when;
+  stwi_budget_init(&bucket, 0);
+  stwi_budget_give(&bucket);
+  assert_int_equal(spend_all(&bucket, 1, 0), 11);
+  assert_false(stwi_budget_spend(&bucket, 1, 0));
+  stwi_budget_give(&bucket);
+  assert_true(stwi_budget_spend(&bucket, 1, 0));
+  assert_false(stwi_budget_allows(&bucket, 1, 0, &when));
+  for (unsigned i = 0; i < 100; i++)
+    stwi_budget_give(&bucket);
+  assert_int_equal(spend_all(&bucket, 1, 0), 11);
+}
+
 /* However the queries fall, the sum over a day is exact to the token. */
 static void no_pattern_of_queries_gains_or_loses_a_token(void **unused) {
   (void)unused;
@@ -166,6 +182,7 @@ int main(void) {
       cmocka_unit_test(many_conns_get_one_each_in_a_minute),
       cmocka_unit_test(asking_does_not_spend),
       cmocka_unit_test(spending_more_than_there_is_leaves_nothing_but_no_debt),
+      cmocka_unit_test(a_token_that_was_given_back_is_there_again_and_no_more),
       cmocka_unit_test(no_pattern_of_queries_gains_or_loses_a_token),
       cmocka_unit_test(the_time_named_is_exact),
       cmocka_unit_test(the_ends_of_time_and_of_counting_are_harmless),

@@ -281,6 +281,77 @@ static void the_clock_of_a_closed_conn_stands(void **unused) {
   assert_true(world_metric(world, conn, STW_METRIC_ONLINE_NS) < open + STWI_S);
 }
 
+/* ---- the other inputs, each once ---- */
+
+static void a_kick_ends_the_wait(void **unused) {
+  (void)unused;
+  server->door = WORLD_DOOR_REFUSED;
+  const uint32_t conn = world_open_default(world, "a");
+  assert_true(world_run_to(world, conn, STW_STATE_WAITING, STWI_S));
+  world_do(world, conn, STWI_IN_KICK);
+  expect_state(conn, STW_STATE_CONNECTING);
+  expect_cause(conn, STW_STATE_CONNECTING, STW_CAUSE_REQUESTED);
+}
+
+static void an_opening_is_kept_for_the_next_link_and_sent_on_this(void **unused) {
+  (void)unused;
+  const uint32_t conn = world_open_default(world, "a");
+  world_opening(world, conn, "one", "o:one");
+  world_opening(world, conn, "", "o:refused");
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  world_opening(world, conn, "two", "o:two");
+  world_opening(world, conn, "one", NULL);
+  world_run(world, 10 * STWI_MS);
+  assert_int_equal(world_live(world, conn)->openings, 2);
+}
+
+static void ready_and_cancel_are_passed_on(void **unused) {
+  (void)unused;
+  struct stwi_conn_config *config = world_config("a");
+  config->ready_when.kind = STWI_MATCH_HOST;
+  const uint32_t conn = world_open(world, config);
+  world_cancel(world, conn, world_say(world, conn));
+  world_say(world, conn);
+  world_run(world, STWI_S);
+  world_do(world, conn, STWI_IN_HOST_READY);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  assert_int_equal(server->messages, 1);
+}
+
+static void a_stall_moves_the_patience_of_everything_pending(void **unused) {
+  (void)unused;
+  server->door = WORLD_DOOR_NO_UPGRADE;
+  const uint32_t dialling = world_open_default(world, "a");
+  world_run(world, 900 * STWI_MS);
+  world_stalled(world, 30 * STWI_S);
+  assert_int_equal(server->dials, 1); /* not even raced */
+  world_run(world, 200 * STWI_MS);
+  assert_int_equal(server->dials, 2);
+  expect_state(dialling, STW_STATE_CONNECTING);
+}
+
+static void waking_up_is_a_suspicion_and_ends_a_wait(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_online();
+  world_run(world, 3 * STWI_S);
+  world_input(world, &(struct stwi_input){.kind = STWI_IN_WAKE});
+  expect_state(conn, STW_STATE_SUSPECT);
+  world_run(world, STWI_S);
+  world_server_close(world, server, 1013, "");
+  assert_true(world_run_to(world, conn, STW_STATE_WAITING, STWI_S));
+  world_input(world, &(struct stwi_input){.kind = STWI_IN_WAKE});
+  expect_state(conn, STW_STATE_CONNECTING);
+}
+
+static void a_stopped_engine_ends_every_conn_once(void **unused) {
+  (void)unused;
+  const uint32_t one = open_online(), two = world_open_default(world, "nowhere");
+  world_input(world, &(struct stwi_input){.kind = STWI_IN_STOP});
+  world_input(world, &(struct stwi_input){.kind = STWI_IN_STOP});
+  assert_int_equal(world_count(world, one, STW_EVENT_CLOSED), 1);
+  assert_int_equal(world_count(world, two, STW_EVENT_CLOSED), 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       WORLD_TEST(a_message_is_echoed_and_settles_as_received),
@@ -302,6 +373,12 @@ int main(void) {
       WORLD_TEST(the_view_shows_what_is),
       WORLD_TEST(there_is_nothing_to_see_in_an_empty_slot),
       WORLD_TEST(the_clock_of_a_closed_conn_stands),
+      WORLD_TEST(a_kick_ends_the_wait),
+      WORLD_TEST(an_opening_is_kept_for_the_next_link_and_sent_on_this),
+      WORLD_TEST(ready_and_cancel_are_passed_on),
+      WORLD_TEST(a_stall_moves_the_patience_of_everything_pending),
+      WORLD_TEST(waking_up_is_a_suspicion_and_ends_a_wait),
+      WORLD_TEST(a_stopped_engine_ends_every_conn_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

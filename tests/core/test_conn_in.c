@@ -298,6 +298,55 @@ static void bytes_of_an_older_link_are_nothing(void **unused) {
   assert_int_equal(world->conns[conn].inbound, 0);
 }
 
+/* Assembled by the decoder and handed on without another copy, as many as there is room for. */
+static void big_messages_in_pieces_arrive_whole(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_online();
+  world->cuts_reads = true;
+  for (unsigned i = 0; i < 20; i++)
+    world_send(world, conn, &(struct world_send){.size = 100000});
+  world_run(world, STWI_S);
+  assert_int_equal(world->conns[conn].inbound, 20);
+  assert_memory_equal(world->conns[conn].last_inbound, "m:0:20::....", 12);
+  assert_int_equal(world_metric(world, conn, STW_METRIC_RECEIVED_BYTES), 2000000);
+}
+
+static void a_ping_of_the_server_is_answered(void **unused) {
+  (void)unused;
+  static const uint8_t ping[] = {0x89, 2, 'h', 'i'};
+  const uint32_t conn = open_online();
+  world_run(world, STWI_S);
+  const uint64_t before = world_metric(world, conn, STW_METRIC_WIRE_OUT_BYTES);
+  server_bytes(ping, sizeof ping);
+  assert_int_equal(world_metric(world, conn, STW_METRIC_WIRE_OUT_BYTES) - before, 8);
+}
+
+/* A close that crosses a write under way: nothing can be answered, and nothing needs to be. */
+static void a_close_during_a_write_ends_the_link_too(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_online();
+  world_run(world, 3 * STWI_S);
+  server->is_write_stuck = true;
+  world_say(world, conn);
+  world_server_close(world, server, 1001, "");
+  assert_true(world_run_to(world, conn, STW_STATE_WAITING, STWI_S));
+  server->is_write_stuck = false;
+  assert_true(world_run_settled(world, conn, 3 * STWI_S));
+}
+
+static void without_pings_any_byte_clears_a_suspicion(void **unused) {
+  (void)unused;
+  struct stwi_conn_config *config = world_config("a");
+  config->has_heartbeat = config->has_hedge = false;
+  const uint32_t conn = world_open(world, config);
+  world_run(world, STWI_S);
+  world_network(world, STW_NETWORK_CHANGED);
+  expect_state(conn, STW_STATE_SUSPECT);
+  world_server_text(world, server, "x");
+  world_run(world, 10 * STWI_MS);
+  expect_state(conn, STW_STATE_ONLINE);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       WORLD_TEST(messages_reach_the_host),
@@ -317,6 +366,10 @@ int main(void) {
       WORLD_TEST(a_byte_on_the_kept_link_proves_the_hint_wrong),
       WORLD_TEST(a_kept_link_that_becomes_ready_is_online),
       WORLD_TEST(bytes_of_an_older_link_are_nothing),
+      WORLD_TEST(big_messages_in_pieces_arrive_whole),
+      WORLD_TEST(a_ping_of_the_server_is_answered),
+      WORLD_TEST(a_close_during_a_write_ends_the_link_too),
+      WORLD_TEST(without_pings_any_byte_clears_a_suspicion),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -402,6 +402,40 @@ static void muteness_learnt_elsewhere_settles_what_is_under_way(void **unused) {
   assert_int_equal(world_metric(world, patient, STW_METRIC_LINKS), 1);
 }
 
+/* A path that never answered in time is taken to be slower, so that the next link gets through. */
+static void a_link_given_up_with_bytes_under_way_teaches_slowness(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_quiet();
+  const uint64_t before = world_inside(world, conn)->byte_ns;
+  world_swallow(world, server, true, true);
+  world_send(world, conn, &(struct world_send){.size = 20000});
+  world_run(world, 5 * STWI_S);
+  expect_state(conn, STW_STATE_ONLINE);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  assert_true(world_inside(world, conn)->byte_ns > before);
+  for (unsigned i = 0; i < 60; i++) {
+    world_send(world, conn, &(struct world_send){.size = 70000});
+    world_run(world, 300 * STWI_MS);
+  }
+  assert_true(world_inside(world, conn)->byte_ns < before / 4);
+}
+
+/* Waking up while a write is under way: its barrier goes out behind it, and only that one counts.
+ */
+static void a_probe_waits_for_the_write_under_way(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_quiet();
+  server->door = WORLD_DOOR_NO_UPGRADE;
+  server->write_delay_ns = 500 * STWI_MS;
+  world_say(world, conn);
+  world_input(world, &(struct stwi_input){.kind = STWI_IN_WAKE});
+  world_run(world, 400 * STWI_MS);
+  expect_state(conn, STW_STATE_SUSPECT);
+  world_run(world, 200 * STWI_MS);
+  expect_state(conn, STW_STATE_ONLINE);
+  assert_int_equal(world_live(world, conn)->gen, 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       WORLD_TEST(a_barrier_follows_a_message_after_200_ms),
@@ -428,6 +462,8 @@ int main(void) {
       WORLD_TEST(a_cancelled_message_is_not_written),
       WORLD_TEST(a_message_whose_time_is_over_is_not_written),
       WORLD_TEST(muteness_learnt_elsewhere_settles_what_is_under_way),
+      WORLD_TEST(a_link_given_up_with_bytes_under_way_teaches_slowness),
+      WORLD_TEST(a_probe_waits_for_the_write_under_way),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -213,7 +213,8 @@ static const struct product_row product[] = {
     {"bytes", give_bytes, {SAME, SAME, SAME, SAME, SAME, ON, SAME, SAME}},
     {"phase", give_phase, {SAME, SAME, SAME, SAME, SAME, SAME, SAME, SAME}},
     {"writable", give_writable, {SAME, SAME, SAME, SAME, SAME, SAME, SAME, SAME}},
-    {"down of an unknown link", give_unknown_down,
+    {"down of an unknown link",
+     give_unknown_down,
      {SAME, SAME, SAME, SAME, SAME, SAME, SAME, SAME}},
     {"turn", give_turn, {SAME, SAME, SAME, SAME, SAME, SAME, SAME, SAME}},
 };

@@ -2,15 +2,6 @@
 
 #include <string.h>
 
-/* Says something every 50 ms until `for_ns` is over: 20 messages a second. */
-static void talk(uint32_t conn, uint64_t for_ns) {
-  const stwi_time end = world->now + for_ns;
-  while (world->now < end && world->broken[0] == '\0') {
-    world_say(world, conn);
-    world_run(world, 50 * STWI_MS);
-  }
-}
-
 static uint64_t since(const struct world_event *event, stwi_time then) {
   assert_non_null(event);
   return event->at - then;
@@ -378,13 +369,20 @@ static void the_attempt_counter_falls_after_proof_and_two_seconds(void **unused)
 
 static void a_link_that_proves_nothing_does_not_reset_the_pace(void **unused) {
   (void)unused;
-  const uint32_t conn = open_online();
+  struct stwi_conn_config *config = world_config("a");
+  config->heartbeat_timeout_ns = 20 * STWI_S;
+  const uint32_t conn = world_open(world, config);
   world_run(world, 5 * STWI_S);
   server->pong = WORLD_PONG_HOLD;
   world_server_close(world, server, 1001, "");
   assert_true(world_run_to(world, conn, STW_STATE_WAITING, STWI_S));
-  assert_true(world_run_to(world, conn, STW_STATE_SUSPECT, 4 * STWI_S));
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 2 * STWI_S));
+  world_run(world, 10 * STWI_S);
+  world_say(world, conn);
   assert_int_equal(world_inside(world, conn)->pace.attempts, 1);
+  world_release_pongs(world, server);
+  world_run(world, 10 * STWI_MS);
+  assert_int_equal(world_inside(world, conn)->pace.attempts, 0);
 }
 
 static void offline_tries_again_after_thirty_seconds(void **unused) {
@@ -460,6 +458,50 @@ static void closing_while_a_write_is_stuck_ends_at_the_deadline(void **unused) {
   assert_true(world_run_to(world, conn, STW_STATE_CLOSED, STWI_S));
 }
 
+/* 30 conns: 40 attempts at once, then one in two seconds. */
+static void the_budget_of_an_endpoint_bounds_all_its_conns(void **unused) {
+  (void)unused;
+  server->door = WORLD_DOOR_REFUSED;
+  for (unsigned i = 0; i < 30; i++)
+    world_open_default(world, "a");
+  world_run(world, 20 * STWI_S);
+  assert_in_range(server->dials, 40, 56);
+}
+
+static void a_host_that_supplies_nothing_fails_the_attempt_in_time(void **unused) {
+  (void)unused;
+  struct stwi_conn_config *config = world_config("a");
+  config->has_credentials = true;
+  const uint32_t conn = world_open(world, config);
+  world_run(world, 4990 * STWI_MS);
+  expect_state(conn, STW_STATE_CONNECTING);
+  world_run(world, 20 * STWI_MS);
+  expect_cause(conn, STW_STATE_WAITING, STW_CAUSE_TOKEN_FAILED);
+}
+
+static void a_link_that_gets_no_answer_to_its_opening_is_given_up(void **unused) {
+  (void)unused;
+  struct stwi_conn_config *config = world_config("a");
+  config->ready_when.kind = STWI_MATCH_HOST;
+  const uint32_t conn = world_open(world, config);
+  world_run(world, 4990 * STWI_MS);
+  expect_state(conn, STW_STATE_CONNECTING);
+  world_run(world, 20 * STWI_MS);
+  expect_cause(conn, STW_STATE_WAITING, STW_CAUSE_READY_TIMEOUT);
+}
+
+static void credentials_are_asked_for_at_nine_tenths_of_their_time(void **unused) {
+  (void)unused;
+  struct stwi_conn_config *config = world_config("a");
+  config->has_credentials = true;
+  const uint32_t conn = world_open(world, config);
+  world_supply(world, conn, "one", 100000);
+  world_run(world, 89900 * STWI_MS);
+  assert_int_equal(world_count(world, conn, STW_EVENT_CREDENTIALS_NEEDED), 1);
+  world_run(world, 200 * STWI_MS);
+  assert_int_equal(world_count(world, conn, STW_EVENT_CREDENTIALS_NEEDED), 2);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       WORLD_TEST(both_directions_swallowed),
@@ -495,6 +537,10 @@ int main(void) {
       WORLD_TEST(closing_ends_at_its_deadline_whatever_happens),
       WORLD_TEST(a_peer_that_ignores_close_is_left_after_a_second),
       WORLD_TEST(closing_while_a_write_is_stuck_ends_at_the_deadline),
+      WORLD_TEST(the_budget_of_an_endpoint_bounds_all_its_conns),
+      WORLD_TEST(a_host_that_supplies_nothing_fails_the_attempt_in_time),
+      WORLD_TEST(a_link_that_gets_no_answer_to_its_opening_is_given_up),
+      WORLD_TEST(credentials_are_asked_for_at_nine_tenths_of_their_time),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -212,10 +212,8 @@ static void without_memory_for_the_outbox_the_conn_fails(void **unused) {
 }
 
 static void link_reads(uint32_t link, const char *bytes, size_t size) {
-  step(&(struct stwi_input){.kind = STWI_IN_BYTES,
-                            .conn = 0,
-                            .link = link,
-                            .u.bytes = {(const uint8_t *)bytes, size}});
+  step(&(struct stwi_input){
+      .kind = STWI_IN_BYTES, .conn = 0, .link = link, .u.bytes = {(const uint8_t *)bytes, size}});
 }
 
 /* A life with everything in it; any allocation of it may fail from `after` on. */
@@ -228,7 +226,7 @@ static void a_little_of_everything(long after) {
   for (uint32_t link = 1; link < 6; link++) {
     turn();
     link_says(0, link, STWI_IN_READY);
-    submit(0, link, 5000);
+    submit(0, link, 4000);
     turn();
     link_says(0, link, STWI_IN_WRITABLE);
     link_reads(link, "\x81\x05hel", 5);

@@ -16,7 +16,8 @@ struct row {
   unsigned actions;
 };
 
-#define R(from, input, to, actions) {STW_STATE_##from, STWI_LINK_##input, STW_STATE_##to, (actions)}
+#define R(from, input, to, actions)                                                                \
+  { STW_STATE_##from, STWI_LINK_##input, STW_STATE_##to, (actions) }
 #define CUT STWI_DO_CUT
 #define DROP STWI_DO_DROP
 #define DIAL STWI_DO_DIAL

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define LIVES 4000u
+#define LIVES 12000u
 #define ACTS_MAX 40u
 
 static struct stwi_random dice;
@@ -127,8 +127,8 @@ static void machine_acts(struct world *world) {
 }
 
 static void server_closes(struct world *world, struct world_server *server) {
-  static const uint16_t codes[] = {1000, 1001, 1002, 1003, 1008, 1009, 1011, 1012, 1013, 4000,
-                                   4401, 4409};
+  static const uint16_t codes[] = {1000, 1001, 1002, 1003, 1008, 1009,
+                                   1011, 1012, 1013, 4000, 4401, 4409};
   static const char *const reasons[] = {"", "", "r=300;w=200", "\x01 odd \x7f"};
   world_server_close(world, server, codes[roll(12)], reasons[roll(3)]);
 }
@@ -282,7 +282,7 @@ static void live(uint64_t seed, bool is_told) {
   for (uint64_t i = 0; i < acts && world->broken[0] == '\0'; i++)
     act(world);
   mend(world);
-  const bool is_served_now = world_run_until(world, is_all_served, NULL, 400 * STWI_S);
+  const bool is_served_now = world_run_until(world, is_all_served, NULL, 600 * STWI_S);
   const char *broken = world_check(world);
   if (is_told)
     world_print(world, stdout);

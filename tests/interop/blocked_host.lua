@@ -1,12 +1,12 @@
 --- A Lua host that is in a long loop for a while and lets nothing else run; says the same as
--- blocked_host.py.   usage: blocked_host.lua URL SECONDS [OPTION=VALUE]...
+-- blocked_host.py.   usage: blocked_host.lua URL SECONDS TAIL [OPTION=VALUE]...
 
 local steadwire = require "steadwire"
 
-local WARM_S, TAIL_S = 0.5, 1.5
+local WARM_S = 0.5
 
 local options = { url = arg[1] }
-for i = 3, #arg do
+for i = 4, #arg do
   local name, value = arg[i]:match("^([^=]+)=(.*)$")
   options[name] = value
 end
@@ -43,6 +43,6 @@ while steadwire.now() < deadline do
   turns = turns + 1
 end
 print(("free %.6f"):format(steadwire.now()))
-tell(TAIL_S)
+tell(tonumber(arg[3]))
 print("end " .. conn:stats().attempts)
 steadwire.stop()

@@ -1,6 +1,6 @@
 """A Python host that is busy in C code holding the GIL for a while: no Python code runs meanwhile.
 
-usage: blocked_host.py URL SECONDS [--opening MESSAGE]... [OPTION=VALUE]...
+usage: blocked_host.py URL SECONDS TAIL [--opening MESSAGE]... [OPTION=VALUE]...
 
 Prints what happens, a line each: `blocking T`, `free T`, `state NEW CAUSE`, `gap REASON KNOWN
 MESSAGES`, `message LINK T DATA`, `end ATTEMPTS`. Times are those of CLOCK_MONOTONIC.
@@ -18,7 +18,6 @@ import steadwire
 from steadwire.events import Event, Gap, StateChanged
 
 WARM_S = 0.5
-TAIL_S = 1.5
 
 
 def block(seconds: float) -> None:
@@ -50,6 +49,7 @@ async def main() -> None:
     cli = argparse.ArgumentParser()
     cli.add_argument("url")
     cli.add_argument("seconds", type=float)
+    cli.add_argument("tail", type=float, help="seconds to go on after")
     cli.add_argument("--opening", action="append", default=[])
     cli.add_argument("options", nargs="*")
     given = cli.parse_intermixed_args()
@@ -63,7 +63,7 @@ async def main() -> None:
     print(f"blocking {time.monotonic():.6f}", flush=True)
     block(given.seconds)
     print(f"free {time.monotonic():.6f}")
-    await tell(stream, TAIL_S)
+    await tell(stream, given.tail)
     print(f"end {conn.stats()['attempts']}", flush=True)
     conn.abandon()
 

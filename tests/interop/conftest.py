@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import gc
+import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from peers import process
-from peers.process import PeerProcess
-
-
-@pytest.fixture
-async def healthy() -> AsyncIterator[PeerProcess]:
-    """An echo server that behaves."""
-    async with await process.start_echo() as peer:
-        yield peer
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     """Where a server notes what arrives."""
     return tmp_path / "arrivals.jsonl"
+
+
+@pytest.fixture
+def dead_url() -> str:
+    """A URL at which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"ws://127.0.0.1:{probe.getsockname()[1]}/"
 
 
 @pytest.fixture(autouse=True)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import steadwire
+from peers import echo_server
+from peers.journal import Journal
 from steadwire.events import Event, Retry, StateChanged
 from steadwire.words import Cause, State
+from websockets.asyncio.server import serve
 
 HERE = Path(__file__).resolve().parent
 DEADLINE_S = 10.0
@@ -96,6 +100,45 @@ async def watched(url: str, **options: Any) -> AsyncIterator[Watched]:
     finally:
         await watch.stop()
         conn.abandon()
+
+
+class Feed:
+    """An echo server with a feed, in this process, so that it can be back as soon as wanted."""
+
+    def __init__(self, log: Path, *arguments: str) -> None:
+        self._log = log
+        self._options = echo_server.parser().parse_args(arguments)
+        self.port = 0
+        self.back_at = 0.0
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"ws://127.0.0.1:{self.port}/"
+
+    async def start(self) -> None:
+        """Starts it, on the same port as before, with nothing remembered."""
+        echo = echo_server.EchoServer(Journal(self._log), self._options)
+        quiet = echo_server.quiet_logger()
+        self._server = await serve(echo.handle, "127.0.0.1", self.port, logger=quiet)
+        self.port = next(iter(self._server.sockets)).getsockname()[1]
+        self.back_at = time.monotonic()
+        self._feeding = asyncio.create_task(echo.feed())
+
+    async def kill(self) -> None:
+        """Resets every connection and stops listening."""
+        self._feeding.cancel()
+        for conn in list(self._server.connections):
+            conn.transport.abort()
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def __aenter__(self) -> Feed:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.kill()
 
 
 class Memory:

@@ -13,12 +13,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import steadwire
 from interop_support import HERE, Memory, Watched, run_for, until, watched
 from peers import process
 from peers.hostile import ONLINE, SCENARIOS, Scenario
 from peers.process import PeerProcess
 from steadwire.words import State
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MEMORY_BOUND = 32 << 20
 SLOWEST_ECHO_S = 1.0
@@ -43,12 +46,18 @@ class Enemy:
         return told
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def enemy() -> AsyncIterator[Enemy]:
     path = os.pathsep.join([str(process.SUPPORT), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(HERE / "hostile_process.py")]
     async with await process.start(command, {"PYTHONPATH": path}) as peer:
         yield Enemy(peer)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def healthy() -> AsyncIterator[PeerProcess]:
+    async with await process.start_echo() as peer:
+        yield peer
 
 
 class Bystander:
@@ -166,7 +175,9 @@ async def test_servers_that_wear_out_patience_are_bounded(
     async with undisturbed(healthy):
         meetings = [meet(SCENARIOS[name], seen[name]["url"]) for name in PATIENT]
         met = await asyncio.gather(*meetings, return_exceptions=True)
-    wrong = {name: one for name, one in zip(PATIENT, met, strict=True) if isinstance(one, Exception)}
+    wrong = {
+        name: one for name, one in zip(PATIENT, met, strict=True) if isinstance(one, Exception)
+    }
     assert wrong == {}
     for name in PATIENT:
         await bounded_at_the_server(enemy, SCENARIOS[name])

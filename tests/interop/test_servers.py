@@ -7,15 +7,17 @@ import random
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import steadwire
 from interop_support import DEADLINE_S, HERE, until, watched
 from peers import certs, node, process
 from steadwire.events import StateChanged
 from steadwire.words import Cause, Proof, State
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SEED = 20_240_611
 SIZES = [0, 1, 2, 125, 126, 127, 4096, 65_535, 65_536, 65_537, 2**20]
@@ -44,8 +46,14 @@ class Server:
         return steadwire.connect(self.url, **self.options, **more)
 
 
-@pytest.fixture(params=["websockets-ws", "websockets-wss", "npm_ws-ws", "npm_ws-wss"])
-async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="module",
+    params=["websockets-ws", "websockets-wss", "npm_ws-ws", "npm_ws-wss"],
+)
+async def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Server]:
     library, scheme = request.param.split("-")
     if library == "websockets":
         command = [sys.executable, str(HERE / "commanded_server.py")]
@@ -53,7 +61,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         command = [node.find(), str(HERE / "commanded_server.js")]
     options: dict[str, Any] = {}
     if scheme == "wss":
-        pem, ca = certs.good_pem(tmp_path)
+        pem, ca = certs.good_pem(tmp_path_factory.mktemp("tls"))
         command += ["--pem", str(pem)]
         options["ca_file"] = ca
     async with await process.start(command) as peer:
@@ -109,7 +117,7 @@ async def test_a_ping_of_the_server_is_answered_at_once(server: Server) -> None:
 async def test_a_close_of_the_server_is_told_with_code_and_reason(server: Server) -> None:
     for code, cause in CLOSES:
         async with watched(server.url, **server.options) as watch:
-            await until(lambda watch=watch: watch.times_in(State.ONLINE) == 1)
+            await watch.conn.wait_online(DEADLINE_S)
             watch.conn.post(order("close", code=code, reason="because of tests"))
             assert await watch.first_trouble() == cause
             lost = next(one for one in watch.of(StateChanged) if one.cause is cause)
@@ -135,7 +143,7 @@ async def test_our_close_reaches_the_server_as_1000(server: Server) -> None:
         await conn.recv(timeout=DEADLINE_S)
     async with server.connect() as conn:
         await conn.send(order("codes"))
-        assert json.loads((await conn.recv(timeout=DEADLINE_S)).data) == [1000]
+        assert json.loads((await conn.recv(timeout=DEADLINE_S)).data)[-1] == 1000
 
 
 async def test_cutting_a_conn_whose_messages_are_just_being_proven_raises_nothing(

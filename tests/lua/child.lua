@@ -12,22 +12,27 @@ local helper = require "steadwire_helper"
 local steadwire = require "steadwire"
 ]]
 
---- Runs a program, after `before` (shell) in the same process.  Answers its output, stderr
--- included, and its exit status.
-function child.run(program, before)
+--- Runs a file.  Answers its output, stderr included, and its exit status.
+function child.run_file(path, arguments)
+  local command = ("(exec '%s' '%s' %s) 2>&1; echo \"exit $?\""):format(interpreter, path,
+    arguments or "")
+  local output = assert(io.popen(command, "r"))
+  local text = output:read("*a")
+  output:close()
+  local said, status = text:match("^(.*)exit (%d+)%s*$")
+  return said, tonumber(status)
+end
+
+--- Runs a program that is given as text, with `conns`, `helper` and `steadwire` at hand.
+function child.run(program)
   count = count + 1
   local path = ("%s/child%d.lua"):format(scratch, count)
   local file = assert(io.open(path, "w"))
   file:write(PRELUDE, program)
   file:close()
-  local command = ("(%s exec '%s' '%s') 2>&1; echo \"exit $?\""):format(before or "", interpreter,
-    path)
-  local output = assert(io.popen(command, "r"))
-  local text = output:read("*a")
-  output:close()
+  local said, status = child.run_file(path)
   os.remove(path)
-  local said, status = text:match("^(.*)exit (%d+)%s*$")
-  return said, tonumber(status)
+  return said, status
 end
 
 return child

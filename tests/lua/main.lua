@@ -36,7 +36,7 @@ for _, file in ipairs(arg) do
 end
 
 harness.it("nothing_is_left_at_the_end", function()
-  peers.stop_echo()
+  peers.stop_all()
   collectgarbage()
   collectgarbage()
   steadwire.stop()

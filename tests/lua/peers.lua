@@ -10,6 +10,9 @@ local scratch = os.getenv("STW_SCRATCH")
 
 local SIGKILL, SIGSTOP, SIGCONT = 9, 19, 18
 
+-- A collected handle of a process that runs would wait for its end.
+local running = {}
+
 local Peer = {}
 Peer.__index = Peer
 
@@ -21,8 +24,10 @@ function peers.start(arguments)
   local pid = tonumber(output:read("*l"))
   local port = (output:read("*l") or ""):match("^ready (%d+)$")
   assert(pid and port, "the echo server did not start")
-  return setmetatable({ pid = pid, port = tonumber(port), output = output,
+  local peer = setmetatable({ pid = pid, port = tonumber(port), output = output,
     url = "ws://127.0.0.1:" .. port }, Peer)
+  running[peer] = true
+  return peer
 end
 
 function Peer:kill()
@@ -30,6 +35,7 @@ function Peer:kill()
     helper.kill(self.pid, SIGKILL)
     self.output:close()
     self.output = nil
+    running[self] = nil
   end
 end
 
@@ -49,11 +55,12 @@ function peers.echo()
   return echo
 end
 
-function peers.stop_echo()
-  if echo then
-    echo:kill()
-    echo = nil
+--- Kills every server that still runs, those of tests that failed included.
+function peers.stop_all()
+  for peer in pairs(running) do
+    peer:kill()
   end
+  echo = nil
 end
 
 --- A port of 127.0.0.1 at which nobody listens.

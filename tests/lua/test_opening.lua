@@ -76,7 +76,7 @@ it("credentials_may_be_a_function", function()
   conn = assert(steadwire.connect { url = peers.echo().url, credentials = function(event, which)
     asked[#asked + 1] = event.kind
     equal(which, conn)
-    return { token = "secret", headers = { ["X-Who"] = "me" }, valid = "1h" }
+    return { token = "secret", headers = { ["X-Who"] = "me" }, expires_in = "1h" }
   end })
   assert(conn:wait("online", PATIENCE))
   equal(asked[1], "credentials_needed")
@@ -104,7 +104,7 @@ it("a_credentials_function_that_fails_is_reported", function()
     end,
   }
   local conn = assert(steadwire.connect { url = peers.echo().url, retry_window = "100ms",
-    credentials_timeout = "1s", credentials = function()
+    credentials_timeout = "100ms", credentials = function()
       return (table.remove(answers, 1) or answers[1])()
     end })
   local ok, message = conn:wait("online", 3 * PATIENCE)
@@ -138,9 +138,9 @@ it("supply_checks_what_goes_on_the_wire", function()
   raises("argument", "string", function()
     conn:supply { headers = { "X-One: 1" } }
   end)
-  raises("value", "valid", function()
-    conn:supply { token = "x", valid = 0 }
+  raises("value", "expires_in", function()
+    conn:supply { token = "x", expires_in = 0 }
   end)
-  assert(conn:supply { token = "fine", headers = { ["X-One"] = "1" }, valid = 60 })
+  assert(conn:supply { token = "fine", headers = { ["X-One"] = "1" }, expires_in = 60 })
   conn:close(0)
 end)

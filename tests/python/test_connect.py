@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import steadwire
 import trustme
+import uvloop
 from face_support import Echo, until_async
 from steadwire import _core
 from steadwire.errors import (
@@ -233,7 +234,8 @@ async def test_a_failed_conn_can_be_reopened() -> None:
 async def test_a_conn_dropped_without_close_is_freed(shared_echo: Echo) -> None:
     conn = await steadwire.connect(shared_echo.url)
     fd = conn._fd
-    del conn
+    with pytest.warns(ResourceWarning, match="unclosed Connection"):
+        del conn
     await asyncio.sleep(0)
     loop = asyncio.get_running_loop()
     assert not loop.remove_reader(fd)
@@ -254,3 +256,15 @@ async def test_the_network_can_be_declared_down_and_up(shared_echo: Echo) -> Non
         await conn.wait_online(timeout=5)
         with pytest.raises(steadwire.errors.ArgumentError):
             _core.Engine().network("sideways")
+
+
+def test_it_works_on_uvloop(shared_echo: Echo) -> None:
+    async def main() -> Any:
+        async def credentials() -> dict[str, Any]:
+            return {"token": "t"}
+
+        async with steadwire.connect(shared_echo.url, credentials=credentials) as conn:
+            await (await conn.send("x")).wait("received", timeout=5)
+            return (await conn.recv(timeout=5)).data
+
+    assert uvloop.run(main()) == "x"

@@ -212,6 +212,7 @@ async def test_a_message_can_be_taken_back(dead_url: str) -> None:
     assert entry is not None
     assert (entry.size, entry.is_text, entry.attempts) == (10, False, 0)
     assert conn.outbox.body(receipt) == b"never mind"
+    assert [conn._core.outbox_body(1, most) for most in (0, 9, 99)] == [b"never mind"] * 3
     conn.outbox.cancel(receipt)
     with pytest.raises(MessageCancelled):
         await receipt.wait(timeout=5)

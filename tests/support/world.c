@@ -145,8 +145,7 @@ bool world_run_until(struct world *world, world_condition *condition, void *cont
   while (world->broken[0] == '\0') {
     if (condition(world, context))
       return true;
-    const bool is_idle =
-        world_wire_first(world) > end && stwi_core_deadline(world->core) > end;
+    const bool is_idle = world_wire_first(world) > end && stwi_core_deadline(world->core) > end;
     advance(world, end);
     if (is_idle)
       return condition(world, context);
@@ -327,8 +326,7 @@ uint64_t world_send(struct world *world, uint32_t slot, const struct world_send 
   msg->is_text = true;
   msg->guarantee = (uint8_t)how->guarantee;
   free(body);
-  const struct stwi_input input = {
-      .kind = STWI_IN_SUBMIT, .conn = slot, .u.submit.chunks = chunk};
+  const struct stwi_input input = {.kind = STWI_IN_SUBMIT, .conn = slot, .u.submit.chunks = chunk};
   world_input(world, &input);
   return conn->sent;
 }
@@ -351,25 +349,22 @@ void world_close(struct world *world, uint32_t conn, uint64_t timeout_ns) {
 }
 
 void world_cancel(struct world *world, uint32_t conn, uint64_t number) {
-  const struct stwi_input input = {
-      .kind = STWI_IN_CANCEL, .conn = conn, .u.cancel.number = number};
+  const struct stwi_input input = {.kind = STWI_IN_CANCEL, .conn = conn, .u.cancel.number = number};
   world_input(world, &input);
 }
 
 void world_opening(struct world *world, uint32_t conn, const char *key, const char *text) {
-  const struct stwi_input input = {.kind = STWI_IN_OPENING,
-                                   .conn = conn,
-                                   .u.opening = {.key = key,
-                                                 .data = text,
-                                                 .size = text == NULL ? 0 : strlen(text),
-                                                 .is_text = true}};
+  const struct stwi_input input = {
+      .kind = STWI_IN_OPENING,
+      .conn = conn,
+      .u.opening = {
+          .key = key, .data = text, .size = text == NULL ? 0 : strlen(text), .is_text = true}};
   world_input(world, &input);
 }
 
 void world_supply(struct world *world, uint32_t conn, const char *token, uint64_t valid_ms) {
-  const struct stwi_input input = {.kind = STWI_IN_SUPPLY,
-                                   .conn = conn,
-                                   .u.supply = {.token = token, .valid_ms = valid_ms}};
+  const struct stwi_input input = {
+      .kind = STWI_IN_SUPPLY, .conn = conn, .u.supply = {.token = token, .valid_ms = valid_ms}};
   world_input(world, &input);
 }
 
@@ -410,8 +405,8 @@ size_t world_count(const struct world *world, uint32_t conn, stw_event_kind kind
   return count;
 }
 
-const struct world_event *world_event(const struct world *world, uint32_t conn,
-                                      stw_event_kind kind, int nth) {
+const struct world_event *world_event(const struct world *world, uint32_t conn, stw_event_kind kind,
+                                      int nth) {
   if (nth < 0)
     nth += (int)world_count(world, conn, kind);
   for (size_t i = 0; nth >= 0 && i < world->event_count; i++) {
@@ -448,8 +443,8 @@ static void print_event(const struct world_event *event, FILE *out) {
   fprintf(out, "%9.3f conn %u link %u %s", (double)(event->at - WORLD_START) / 1e9, event->conn,
           e->link, stw_event_kind_at((size_t)e->kind)->name);
   if (e->kind == STW_EVENT_STATE) {
-    fprintf(out, " %s -> %s (%s) attempt %u delay %.3f", stw_state_at((size_t)e->u.state.from)->name,
-            stw_state_at((size_t)e->u.state.to)->name,
+    fprintf(out, " %s -> %s (%s) attempt %u delay %.3f",
+            stw_state_at((size_t)e->u.state.from)->name, stw_state_at((size_t)e->u.state.to)->name,
             stw_cause_at((size_t)e->u.state.cause)->name, e->u.state.attempt,
             (double)e->u.state.delay_ns / 1e9);
   }

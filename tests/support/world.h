@@ -39,11 +39,11 @@ enum world_login {
 /* Where an attempt to this server stops. */
 enum world_door {
   WORLD_DOOR_OPEN,
-  WORLD_DOOR_REFUSED,      /* TCP RST */
-  WORLD_DOOR_BLACKHOLE,    /* SYN is never answered */
-  WORLD_DOOR_NO_UPGRADE,   /* TCP accepts, HTTP is never answered */
-  WORLD_DOOR_HTTP,         /* answers `http_status`, `retry_after_ms` */
-  WORLD_DOOR_CAUSE         /* fails with `door_cause` */
+  WORLD_DOOR_REFUSED,    /* TCP RST */
+  WORLD_DOOR_BLACKHOLE,  /* SYN is never answered */
+  WORLD_DOOR_NO_UPGRADE, /* TCP accepts, HTTP is never answered */
+  WORLD_DOOR_HTTP,       /* answers `http_status`, `retry_after_ms` */
+  WORLD_DOOR_CAUSE       /* fails with `door_cause` */
 };
 
 /* A server.  Every field may be changed between runs. */
@@ -57,19 +57,19 @@ struct world_server {
   uint16_t close_code; /* of WORLD_PONG_CLOSE; 0: a reset */
   enum world_login login;
   bool has_echo;
-  bool is_mute_to_close;    /* never answers a CLOSE */
-  const char *rejects;      /* a message with this text in it closes the link, NULL: none */
+  bool is_mute_to_close; /* never answers a CLOSE */
+  const char *rejects;   /* a message with this text in it closes the link, NULL: none */
   uint16_t reject_code;
-  uint64_t drop_after;      /* bytes received on a link before it is reset, 0: never */
-  uint64_t latency_ns;      /* one way */
-  uint64_t jitter_ns;       /* added at random */
-  uint64_t write_delay_ns;  /* WRITABLE comes this late */
-  bool is_write_stuck;      /* WRITABLE never comes */
-  uint64_t bytes_per_s;     /* towards the server, 0: no limit */
+  uint64_t drop_after;                 /* bytes received on a link before it is reset, 0: never */
+  uint64_t latency_ns;                 /* one way */
+  uint64_t jitter_ns;                  /* added at random */
+  uint64_t write_delay_ns;             /* WRITABLE comes this late */
+  bool is_write_stuck;                 /* WRITABLE never comes */
+  uint64_t bytes_per_s;                /* towards the server, 0: no limit */
   bool eats_to_server, eats_to_client; /* new links are swallowed from their start */
-  const char *opening_reply; /* answer to an opening message, NULL: none */
-  stwi_time frozen_until;   /* the process is stopped */
-  bool has_been_mute;       /* it left a PING without its PONG once */
+  const char *opening_reply;           /* answer to an opening message, NULL: none */
+  stwi_time frozen_until;              /* the process is stopped */
+  bool has_been_mute;                  /* it left a PING without its PONG once */
   /* what happened */
   uint64_t dials, accepts, pings, messages, duplicates;
 };
@@ -79,26 +79,26 @@ struct world_link {
   struct world_link *next; /* older link of the same conn */
   struct world_server *server;
   uint32_t conn, gen;
-  bool is_accepted;      /* at the server */
-  bool is_ready;         /* READY was given to the core */
-  bool is_over;          /* DOWN was given to the core, or was cut by it */
-  bool is_dead;          /* the server's end is gone */
-  bool is_cut;           /* by the core: nothing may be written */
-  bool is_down_due;      /* DOWN is on its way */
-  bool is_gone;          /* DOWN was given to the core: it may be named again */
+  bool is_accepted; /* at the server */
+  bool is_ready;    /* READY was given to the core */
+  bool is_over;     /* DOWN was given to the core, or was cut by it */
+  bool is_dead;     /* the server's end is gone */
+  bool is_cut;      /* by the core: nothing may be written */
+  bool is_down_due; /* DOWN is on its way */
+  bool is_gone;     /* DOWN was given to the core: it may be named again */
   bool is_writing;
   bool has_written;
   bool is_paused;
   bool eats_to_server, eats_to_client;
-  bool has_close_sent;   /* by the server */
-  bool has_ponged;       /* a PONG reached the core */
+  bool has_close_sent; /* by the server */
+  bool has_ponged;     /* a PONG reached the core */
   struct stwi_decoder decoder;
   stwi_time to_server_at, to_client_at; /* order within a direction */
   stwi_time accepted_at;
   uint64_t bytes_in, messages, openings, pings;
-  uint64_t openings_before;  /* openings that came before the first message */
+  uint64_t openings_before; /* openings that came before the first message */
   uint64_t last_number;
-  uint8_t held[64][125];     /* PONGs kept back */
+  uint8_t held[64][125]; /* PONGs kept back */
   uint8_t held_size[64];
   uint32_t held_count;
   struct world_wire *unread; /* in the socket of a paused link, in order */
@@ -118,14 +118,14 @@ struct world_message {
 struct world_event {
   stwi_time at;
   uint32_t conn;
-  stw_event event;  /* its detail points to nothing: see `detail` */
+  stw_event event; /* its detail points to nothing: see `detail` */
   char detail[160];
 };
 
 /* A conn, seen from outside the core. */
 struct world_conn {
-  bool is_open;          /* the slot is in use */
-  bool is_touched;       /* something happened since the last check */
+  bool is_open;    /* the slot is in use */
+  bool is_touched; /* something happened since the last check */
   struct world_link *links;
   stw_state state;
   stwi_time since, opened_at, online_at;
@@ -133,7 +133,7 @@ struct world_conn {
   bool is_closed_told, is_paused;
   uint64_t attempt;
   uint64_t proven[STW_PROOF_COUNT];
-  uint64_t settled_at_written; /* up to this number, where nobody answers PINGs */
+  uint64_t settled_at_written;    /* up to this number, where nobody answers PINGs */
   struct world_message *messages; /* by number - 1 */
   uint64_t sent, capacity;
   uint64_t inbound; /* messages given to the host */
@@ -150,14 +150,14 @@ struct world {
   struct world_conn *conns;
   uint32_t conn_count, conn_capacity;
   struct world_link *retired; /* of forgotten conns */
-  struct world_wire *wires; /* heap of what is under way */
+  struct world_wire *wires;   /* heap of what is under way */
   size_t wire_count, wire_capacity;
   uint64_t wire_order;
   struct world_event *events;
   size_t event_count, event_capacity;
-  bool has_late_inputs;  /* inputs of cut links still reach the core */
-  bool cuts_reads;       /* bytes arrive in random pieces */
-  bool is_unlogged;      /* keep no events: long runs */
+  bool has_late_inputs; /* inputs of cut links still reach the core */
+  bool cuts_reads;      /* bytes arrive in random pieces */
+  bool is_unlogged;     /* keep no events: long runs */
   uint64_t steps, turns_now;
   char broken[WORLD_BROKEN_BYTES];
 };
@@ -186,7 +186,8 @@ struct world_send {
 uint64_t world_send(struct world *world, uint32_t conn, const struct world_send *how); /* number */
 uint64_t world_say(struct world *world, uint32_t conn);                                /* default */
 void world_close(struct world *world, uint32_t conn, uint64_t timeout_ns);
-void world_do(struct world *world, uint32_t conn, enum stwi_input_kind kind); /* without arguments */
+void world_do(struct world *world, uint32_t conn,
+              enum stwi_input_kind kind); /* without arguments */
 void world_cancel(struct world *world, uint32_t conn, uint64_t number);
 void world_opening(struct world *world, uint32_t conn, const char *key, const char *text);
 void world_supply(struct world *world, uint32_t conn, const char *token, uint64_t valid_ms);
@@ -223,8 +224,8 @@ stw_state world_state(struct world *world, uint32_t conn);
 uint64_t world_metric(struct world *world, uint32_t conn, stw_metric metric);
 size_t world_count(const struct world *world, uint32_t conn, stw_event_kind kind);
 /* The `nth` (from 0) event of the kind, NULL if there is none; nth < 0 counts from the end. */
-const struct world_event *world_event(const struct world *world, uint32_t conn,
-                                      stw_event_kind kind, int nth);
+const struct world_event *world_event(const struct world *world, uint32_t conn, stw_event_kind kind,
+                                      int nth);
 /* The last change into `state`, NULL if there was none. */
 const struct world_event *world_change(const struct world *world, uint32_t conn, stw_state state);
 struct world_link *world_live(struct world *world, uint32_t conn); /* the newest that is ready */

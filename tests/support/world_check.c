@@ -54,7 +54,8 @@ static void check_state(struct world *world, uint32_t slot, const stw_event *eve
 static void check_received(struct world *world, uint32_t slot, uint64_t upto) {
   const struct world_conn *conn = &world->conns[slot];
   for (uint64_t n = conn->proven[STW_PROOF_RECEIVED] + 1; n <= upto; n++)
-    if (n > conn->settled_at_written && conn->messages[n - 1].received == 0 && !conn->messages[n - 1].is_ended)
+    if (n > conn->settled_at_written && conn->messages[n - 1].received == 0 &&
+        !conn->messages[n - 1].is_ended)
       world_break(world, "conn %u claims that message %llu was received", slot,
                   (unsigned long long)n);
 }
@@ -77,8 +78,8 @@ static void check_ended(struct world *world, uint32_t slot, const stw_event *eve
   const uint64_t number = event->u.ended.id.number;
   const stw_message_state end = event->u.ended.state;
   if (number == 0 || number > conn->sent || end <= STW_MESSAGE_SETTLED) {
-    world_break(world, "conn %u: message %llu ended in state %d", slot,
-                (unsigned long long)number, (int)end);
+    world_break(world, "conn %u: message %llu ended in state %d", slot, (unsigned long long)number,
+                (int)end);
     return;
   }
   struct world_message *message = &conn->messages[number - 1];
@@ -172,8 +173,8 @@ static void check_way_out(struct world *world, uint32_t slot) {
   if (deadline == STWI_NEVER && !may_wait_for_link)
     world_break(world, "conn %u is stuck in state %s", slot,
                 stw_state_at((size_t)conn->state)->name);
-  const bool has_next = stwi_conn_attempt_count(inside) > 0 || inside->dial_at != 0 ||
-                        inside->credentials.is_waiting;
+  const bool has_next =
+      stwi_conn_attempt_count(inside) > 0 || inside->dial_at != 0 || inside->credentials.is_waiting;
   if (conn->state == STW_STATE_MIGRATING && !has_next)
     world_break(world, "conn %u migrates without a candidate", slot);
   if (conn->state == STW_STATE_WAITING && inside->next_at == 0)
@@ -285,9 +286,9 @@ static void check_clocks(struct world *world, uint32_t slot) {
 }
 
 static void check_counts(struct world *world, uint32_t slot) {
-  static const stw_metric ends[] = {STW_METRIC_SETTLED, STW_METRIC_EXPIRED, STW_METRIC_CANCELLED,
-                                    STW_METRIC_DROPPED, STW_METRIC_DEAD,    STW_METRIC_UNKNOWN,
-                                    STW_METRIC_OUTBOX_MESSAGES};
+  static const stw_metric ends[] = {
+      STW_METRIC_SETTLED, STW_METRIC_EXPIRED, STW_METRIC_CANCELLED,      STW_METRIC_DROPPED,
+      STW_METRIC_DEAD,    STW_METRIC_UNKNOWN, STW_METRIC_OUTBOX_MESSAGES};
   uint64_t sum = 0;
   for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
     sum += world_metric(world, slot, ends[i]);

@@ -27,6 +27,34 @@ static void perform_dial(struct world *world, const struct stwi_effect *effect) 
   world_dial(world, link, &effect->u.dial);
 }
 
+/* Length of the masked frame at `at`, header included; *is_message: one of the host's. */
+static size_t frame_length(const uint8_t *at, bool *is_message) {
+  size_t header = 2, size = at[1] & 0x7fu;
+  if (size >= 126) {
+    const size_t bytes = size == 126 ? 2 : 8;
+    size = 0;
+    for (size_t i = 0; i < bytes; i++)
+      size = size << 8 | at[header++];
+  }
+  const uint8_t mask = at[header];
+  header += 4;
+  *is_message = (at[0] & 0x0fu) <= STWI_OP_BINARY && size > 0 && (at[header] ^ mask) == 'm';
+  return header + size;
+}
+
+static void check_frames(struct world *world, const struct stwi_effect *effect) {
+  const stw_state state = world->conns[effect->conn].state;
+  const bool is_live =
+      state == STW_STATE_ONLINE || state == STW_STATE_SUSPECT || state == STW_STATE_MIGRATING;
+  bool is_message;
+  for (size_t at = 0; at < effect->u.write.size && !is_live;) {
+    at += frame_length(effect->u.write.data + at, &is_message);
+    if (is_message)
+      world_break(world, "conn %u wrote a message in state %s", effect->conn,
+                  stw_state_at((size_t)state)->name);
+  }
+}
+
 static void check_write(struct world *world, const struct world_link *link) {
   if (!link->is_ready)
     world_break(world, "a write on link %u, which is not ready", link->gen);
@@ -40,6 +68,7 @@ static void check_write(struct world *world, const struct world_link *link) {
 static void perform_write(struct world *world, struct world_link *link,
                           const struct stwi_effect *effect) {
   check_write(world, link);
+  check_frames(world, effect);
   struct world_server *server = link->server;
   link->is_writing = link->has_written = true;
   /* The performer may use the headroom. */
@@ -90,7 +119,9 @@ static void perform_on_link(struct world *world, const struct stwi_effect *effec
   struct world_link *link = world_link_find(world, effect->conn, effect->link);
   if (link == NULL || link->is_cut || link->is_over) {
     world_break(world, "effect %d for link %u, which is %s", (int)effect->kind, effect->link,
-                link == NULL ? "unknown" : link->is_cut ? "cut" : "over");
+                link == NULL   ? "unknown"
+                : link->is_cut ? "cut"
+                               : "over");
     return;
   }
   switch (effect->kind) {

@@ -297,6 +297,7 @@ void world_server_bytes(struct world *world, struct world_server *server, const 
 void world_swallow(struct world *world, struct world_server *server, bool to_server,
                    bool to_client) {
   FOR_LINKS(world, server, link) {
+    server->has_been_mute = true;
     link->eats_to_server = link->eats_to_server || to_server; /* a stream with a hole never heals */
     link->eats_to_client = link->eats_to_client || to_client;
   }

@@ -51,4 +51,26 @@ static inline void expect_cause(uint32_t conn, stw_state into, stw_cause cause) 
                       stw_cause_at((size_t)cause)->name);
 }
 
+/* Says something every 50 ms until `for_ns` is over: 20 messages a second. */
+static inline void talk(uint32_t conn, uint64_t for_ns) {
+  const stwi_time end = world->now + for_ns;
+  while (world->now < end && world->broken[0] == '\0') {
+    world_say(world, conn);
+    world_run(world, 50 * STWI_MS);
+  }
+}
+
+static inline void expect_all_received(uint32_t conn) {
+  for (uint64_t n = 1; n <= world->conns[conn].sent; n++)
+    if (world->conns[conn].messages[n - 1].received == 0)
+      fail_msg("message %llu was lost", (unsigned long long)n);
+}
+
+/* Attempts that reach the server within `for_ns`. */
+static inline uint64_t attempts_in(uint64_t for_ns) {
+  const uint64_t before = server->dials;
+  world_run(world, for_ns);
+  return server->dials - before;
+}
+
 #endif

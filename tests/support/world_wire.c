@@ -39,8 +39,8 @@ static void sink_last(struct world *world) {
     size_t child = 2 * at + 1;
     if (child >= world->wire_count)
       break;
-    child += child + 1 < world->wire_count &&
-             is_before(&world->wires[child + 1], &world->wires[child]);
+    child +=
+        child + 1 < world->wire_count && is_before(&world->wires[child + 1], &world->wires[child]);
     if (!is_before(&world->wires[child], &last))
       break;
     world->wires[at] = world->wires[child];

@@ -15,10 +15,10 @@ typedef enum stw_option_type {
   STW_OPTION_DURATION, /* "15" (seconds), "1.5s", "250ms", "2min", "1h" */
   STW_OPTION_BYTES,    /* "65536", "64KiB", "16MiB", "1GiB" */
   STW_OPTION_COUNT,
-  STW_OPTION_BOOL,     /* "true" / "false" */
-  STW_OPTION_CHOICE,   /* one of `range`, separated by " | " */
-  STW_OPTION_LIST,     /* stw_config_add appends; stw_config_set makes it one item long */
-  STW_OPTION_MAP       /* stw_config_put sets one item */
+  STW_OPTION_BOOL,   /* "true" / "false" */
+  STW_OPTION_CHOICE, /* one of `range`, separated by " | " */
+  STW_OPTION_LIST,   /* stw_config_add appends; stw_config_set makes it one item long */
+  STW_OPTION_MAP     /* stw_config_put sets one item */
 } stw_option_type;
 
 typedef struct stw_option {

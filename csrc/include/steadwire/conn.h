@@ -55,12 +55,12 @@ STW_API stw_status stw_conn_open(stw_engine engine, stw_mailbox mailbox, const s
 STW_API stw_status stw_conn_reopen(stw_conn conn);
 
 typedef struct stw_send_options {
-  size_t struct_size;      /* sizeof(stw_send_options) */
-  bool is_text;            /* UTF-8 is the caller's duty; the peer closes with 1007 otherwise */
+  size_t struct_size; /* sizeof(stw_send_options) */
+  bool is_text;       /* UTF-8 is the caller's duty; the peer closes with 1007 otherwise */
   stw_guarantee guarantee;
-  uint64_t ttl_ms;         /* 0: for ever */
-  const void *key;         /* a later message with the same key replaces this one while queued */
-  size_t key_size;         /* 0: no key; at most 255 */
+  uint64_t ttl_ms; /* 0: for ever */
+  const void *key; /* a later message with the same key replaces this one while queued */
+  size_t key_size; /* 0: no key; at most 255 */
 } stw_send_options;
 
 typedef struct stw_payload {
@@ -107,10 +107,10 @@ STW_API stw_status stw_conn_ready(stw_conn conn);
  * NULL.  Names and values are checked as in headers. E_URL, E_CLOSED. */
 typedef struct stw_credentials {
   size_t struct_size;
-  const char *url;           /* replaces the url of the next attempts */
-  const char *token;         /* sent as "Authorization: Bearer <token>" */
+  const char *url;            /* replaces the url of the next attempts */
+  const char *token;          /* sent as "Authorization: Bearer <token>" */
   const char *const *headers; /* name, value, name, value, ..., NULL */
-  uint64_t valid_ms;         /* 0: until refused */
+  uint64_t valid_ms;          /* 0: until refused */
 } stw_credentials;
 STW_API stw_status stw_conn_supply(stw_conn conn, const stw_credentials *credentials);
 
@@ -119,19 +119,19 @@ typedef struct stw_conn_view {
   size_t struct_size;
   stw_state state;
   bool is_closing;
-  stw_cause cause;         /* of the last transition */
+  stw_cause cause; /* of the last transition */
   uint32_t attempt;
-  uint32_t link;           /* generation of the active link, 0 if none */
-  uint64_t since_ns;       /* CLOCK_MONOTONIC of the last transition */
+  uint32_t link;            /* generation of the active link, 0 if none */
+  uint64_t since_ns;        /* CLOCK_MONOTONIC of the last transition */
   uint64_t next_attempt_ns; /* CLOCK_MONOTONIC, 0 unless WAITING */
-  uint64_t rtt_ns;         /* smoothed, 0 until measured */
+  uint64_t rtt_ns;          /* smoothed, 0 until measured */
   uint64_t outbox_messages, outbox_bytes;
-  stw_message_id stream;   /* number: the last admitted one */
-  uint16_t close_code;     /* of the last link that ended, 0 if none */
-  uint16_t http_status;    /* of the last attempt that failed, 0 if none */
-  char detail[160];        /* sentence about the last cause */
-  char subprotocol[64];    /* chosen by the server on the active link */
-  char endpoint[160];      /* URL in use, without userinfo and query */
+  stw_message_id stream; /* number: the last admitted one */
+  uint16_t close_code;   /* of the last link that ended, 0 if none */
+  uint16_t http_status;  /* of the last attempt that failed, 0 if none */
+  char detail[160];      /* sentence about the last cause */
+  char subprotocol[64];  /* chosen by the server on the active link */
+  char endpoint[160];    /* URL in use, without userinfo and query */
 } stw_conn_view;
 STW_API stw_status stw_conn_look(stw_conn conn, stw_conn_view *view);
 

@@ -36,7 +36,8 @@ typedef struct stw_message_id {
   X(CONNECTING, "connecting", "a link is being dialled, logged in or resumed")                     \
   X(ONLINE, "online", "messages flow")                                                             \
   X(SUSPECT, "suspect", "the link is late: probed, while a second one is dialled")                 \
-  X(MIGRATING, "migrating", "the server goes away: moving to a second link, the first still works") \
+  X(MIGRATING, "migrating",                                                                        \
+    "the server goes away: moving to a second link, the first still works")                        \
   X(WAITING, "waiting", "between two attempts, by the pace of the last cause")                     \
   X(OFFLINE, "offline", "the host has no network")                                                 \
   X(CLOSED, "closed", "the host closed it; final until opened again")                              \
@@ -153,7 +154,7 @@ typedef enum stw_class {
   X(HEARTBEAT_TIMEOUT, "heartbeat_timeout", PATH, NOW, NEVER,                                      \
     "the peer stopped answering: a zombie link",                                                   \
     "check NAT, proxy and load balancer idle timeouts on the path")                                \
-  X(STALE, "stale", PATH, NOW, NEVER, "no message for max_silence although the link answers",       \
+  X(STALE, "stale", PATH, NOW, NEVER, "no message for max_silence although the link answers",      \
     "check the subscriptions; max_silence and stale_action set what happens")                      \
   X(IDLE_CUT_SUSPECTED, "idle_cut_suspected", PATH, NOW, NEVER,                                    \
     "the link died after an idle time that has killed links before",                               \
@@ -215,8 +216,7 @@ typedef enum stw_class {
     "check the credentials")                                                                       \
   X(AUTH_EXPIRING, "auth_expiring", HOST, NOW, NEVER,                                              \
     "the credentials end soon: moving to a link with fresh ones", "nothing")                       \
-  X(TOKEN_FAILED, "token_failed", AUTH, WINDOW, NEVER,                                             \
-    "the host supplied no credentials in time",                                                    \
+  X(TOKEN_FAILED, "token_failed", AUTH, WINDOW, NEVER, "the host supplied no credentials in time", \
     "answer credentials_needed with stw_conn_supply within credentials_timeout")                   \
   X(READY_TIMEOUT, "ready_timeout", AUTH, WINDOW, NEVER,                                           \
     "ready_when did not match within ready_timeout",                                               \
@@ -248,14 +248,15 @@ typedef enum stw_class {
     "check for crashes of the server and proxies that cut links")                                  \
   X(ABNORMAL_RST, "abnormal_rst", PATH, NOW, NEVER, "the connection was reset",                    \
     "check for crashes of the server and proxies that cut links")                                  \
-  X(FRAME_ERROR, "frame_error", PROTOCOL, WINDOW, NEVER, "the server broke the WebSocket protocol", \
+  X(FRAME_ERROR, "frame_error", PROTOCOL, WINDOW, NEVER,                                           \
+    "the server broke the WebSocket protocol",                                                     \
     "see the detail for the rule; report it to the server's authors")                              \
   X(INBOUND_TOO_BIG, "inbound_too_big", PROTOCOL, WINDOW, REPEATED,                                \
     "the server sent a message over max_message", "raise max_message")                             \
   X(SESSION_ERROR, "session_error", PROTOCOL, WINDOW, NEVER, "the session protocol was broken",    \
     "see the detail")                                                                              \
-  X(RESUME_REFUSED, "resume_refused", PROTOCOL, NOW, NEVER, "the server has forgotten the session", \
-    "nothing; unproven messages are replayed")                                                     \
+  X(RESUME_REFUSED, "resume_refused", PROTOCOL, NOW, NEVER,                                        \
+    "the server has forgotten the session", "nothing; unproven messages are replayed")             \
   X(STORE_FAILED, "store_failed", LOCAL, NOW, NEVER, "the outbox file cannot be written",          \
     "see the detail; check the disk")                                                              \
   X(CONFIG, "config", LOCAL, NOW, ALWAYS, "a local setting cannot work", "see the detail")         \
@@ -311,20 +312,20 @@ typedef enum stw_gap_reason {
  * too).  Fields are only ever added at the end, so an old binary reads what it knows. */
 typedef struct stw_event {
   stw_event_kind kind;
-  uint32_t link;  /* generation of the link concerned, 0 if none */
+  uint32_t link; /* generation of the link concerned, 0 if none */
   stw_conn conn;
   uint64_t at_ns; /* CLOCK_MONOTONIC when the engine saw it */
   union {
     struct {
       stw_state from, to;
       stw_cause cause;
-      uint32_t attempt;     /* failed attempts since the last stable link */
-      uint64_t delay_ns;    /* WAITING: until the next attempt */
-      uint16_t close_code;  /* 0 if none */
-      uint16_t http_status; /* 0 if none */
-      bool resumed;         /* ONLINE: the session went on where it was */
+      uint32_t attempt;                   /* failed attempts since the last stable link */
+      uint64_t delay_ns;                  /* WAITING: until the next attempt */
+      uint16_t close_code;                /* 0 if none */
+      uint16_t http_status;               /* 0 if none */
+      bool resumed;                       /* ONLINE: the session went on where it was */
       uint64_t phase_ns[STW_PHASE_COUNT]; /* ONLINE: time the link spent in each phase */
-      const char *detail;   /* sentence, never a secret; "" if none */
+      const char *detail;                 /* sentence, never a secret; "" if none */
     } state;
     struct {
       const void *data;
@@ -346,7 +347,7 @@ typedef struct stw_event {
     } replay;
     struct {
       stw_gap_reason reason;
-      bool known;        /* `messages` is the exact number missing */
+      bool known; /* `messages` is the exact number missing */
       uint64_t messages;
     } gap;
     struct {

@@ -30,7 +30,8 @@ extern "C" {
   X(UNKNOWN, "unknown", COUNTER, "1", "at_most_once messages of unknown fate")                     \
   X(RECEIVED, "received", COUNTER, "1", "messages that arrived")                                   \
   X(RECEIVED_BYTES, "received_bytes", COUNTER, "By", "payload bytes that arrived")                 \
-  X(INBOUND_DROPPED, "inbound_dropped", COUNTER, "1", "inbound messages dropped by inbound_overflow") \
+  X(INBOUND_DROPPED, "inbound_dropped", COUNTER, "1",                                              \
+    "inbound messages dropped by inbound_overflow")                                                \
   X(GAPS, "gaps", COUNTER, "1", "gap events")                                                      \
   X(PAUSES, "pauses", COUNTER, "1", "times reading stopped because the host did not drain")        \
   X(BARRIERS, "barriers", COUNTER, "1", "PINGs sent as barrier or heartbeat")                      \

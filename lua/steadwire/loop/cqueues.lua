@@ -3,6 +3,7 @@
 -- Several coroutines may use one conn here: what one of them takes in wakes the others.
 
 local condition = require "cqueues.condition"
+local core = require "steadwire.core"
 local cqueues = require "cqueues"
 
 local loop = {}
@@ -36,7 +37,8 @@ end
 -- Tries until the answer is another than "timeout"; in between the coroutine sleeps.
 local function retry(conn, timeout, try, ...)
   local self = watch(conn)
-  local deadline = timeout and cqueues.monotime() + timeout
+  local seconds = core.duration(timeout)
+  local deadline = seconds and cqueues.monotime() + seconds
   while true do
     local answer, message, code = try(...)
     share(conn, self)

@@ -32,6 +32,8 @@ async def once() -> None:
 thread = threading.Thread(target=serve)
 thread.start()
 ready.wait()
-asyncio.run(repeat(once, 150))
-done.set()
-thread.join()
+try:
+    asyncio.run(repeat(once, 150))
+finally:
+    done.set()
+    thread.join()

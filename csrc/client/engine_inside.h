@@ -1,0 +1,31 @@
+/* engine_inside.h: what the files of the engine thread share.
+ *
+ * engine.c       life: start, stop, the lists that other threads append to
+ * engine_step.c  inputs into the core, its effects out
+ * engine_turn.c  one turn of the loop: commands, news of ports, time
+ */
+#ifndef STWI_CLIENT_ENGINE_INSIDE_H
+#define STWI_CLIENT_ENGINE_INSIDE_H
+
+#include "client/engine.h"
+
+void stwi_engine_return_slot(struct stwi_engine *engine, uint32_t slot); /* any thread */
+
+/* engine_step.c */
+struct stwi_port *stwi_engine_port_at(struct stwi_engine *engine, uint32_t slot);
+/* Keeps it locked for a run of events, in place of the one before; NULL: none. */
+void stwi_engine_lock_mailbox(struct stwi_engine *engine, struct stwi_mailbox *mailbox);
+void stwi_engine_put_event(struct stwi_engine *engine, struct stwi_port *port,
+                           const stw_event *event);
+void stwi_engine_publish_stillborn(struct stwi_port *port, stwi_time now); /* port locked */
+void stwi_engine_publish(struct stwi_engine *engine, struct stwi_port *port, stwi_time now);
+bool stwi_engine_keep_pending(struct stwi_engine *engine); /* false without memory */
+void stwi_engine_free_pending(struct stwi_engine *engine);
+void stwi_engine_step(struct stwi_engine *engine, const struct stwi_input *input, stwi_time now);
+void stwi_engine_return_if_left(struct stwi_engine *engine, uint32_t slot);
+void stwi_engine_put(void *owner, const struct stwi_input *input); /* the transport's sink */
+
+/* engine_turn.c: the loop's hook */
+void stwi_engine_turn(void *owner, stwi_time now);
+
+#endif
