@@ -1,8 +1,8 @@
 // npm `ws` in `./dev bench wire`, without compression, with bufferutil where it is installed.
 //
 // The protocol is that of wire_util.h: the port is the argument; each line of stdin is a case,
-// "CASE SIZE WINDOW SECONDS"; each is answered with one JSON line. Messages arrive as the Buffer that
-// ws makes of a binary frame. Sending stops while more than 1 MiB is buffered.
+// "CASE SIZE WINDOW SECONDS"; each is answered with one JSON line. Messages arrive as the Buffer
+// that ws makes of a binary frame. Sending stops while more than 1 MiB is buffered.
 
 'use strict';
 

@@ -72,8 +72,8 @@ static void on_message(client *self, const stw_event *event) {
   self->has_text = true;
   self->text_count = 0;
   for (size_t i = 0; i < event->u.message.size; i++)
-    self->text_count = self->text_count * 10 +
-                       (uint64_t)(((const char *)event->u.message.data)[i] - '0');
+    self->text_count =
+        self->text_count * 10 + (uint64_t)(((const char *)event->u.message.data)[i] - '0');
 }
 
 static member *find(client *self, stw_conn conn) {
@@ -196,9 +196,8 @@ static size_t send_batch(client *self, stw_conn conn, size_t count) {
 }
 
 static void send_text(stw_conn conn, const char *text) {
-  const stw_send_options options = {.struct_size = sizeof options,
-                                    .is_text = true,
-                                    .guarantee = STW_AT_LEAST_ONCE};
+  const stw_send_options options = {
+      .struct_size = sizeof options, .is_text = true, .guarantee = STW_AT_LEAST_ONCE};
   check(stw_conn_send(conn, text, strlen(text), &options, NULL), text);
 }
 
@@ -267,8 +266,7 @@ static uint64_t run_one(client *self, const wire_case *wanted, wire_meter *meter
   const bool is_rtt = strcmp(wanted->name, "rtt") == 0;
   if (!is_send && !is_receive && !is_rtt && strcmp(wanted->name, "echo") != 0)
     wire_die("unknown case: %s", wanted->name);
-  const stw_conn conn =
-      open_conn(self, is_send ? "/sink" : is_receive ? "/source" : "/echo", NULL);
+  const stw_conn conn = open_conn(self, is_send ? "/sink" : is_receive ? "/source" : "/echo", NULL);
   while (self->online == 0)
     drain_within(self, NULL, PATIENCE_MS);
   wire_meter_start(meter, wanted);
@@ -333,8 +331,7 @@ static uint64_t run_heartbeat(client *self, const wire_case *wanted, wire_meter 
 
 /* at_most_once: what provokes the reset must not be replayed on the next link. */
 static void provoke(client *self, member *one) {
-  const stw_send_options options = {.struct_size = sizeof options,
-                                    .guarantee = STW_AT_MOST_ONCE};
+  const stw_send_options options = {.struct_size = sizeof options, .guarantee = STW_AT_MOST_ONCE};
   one->reset_at = wire_now();
   check(stw_conn_send(one->conn, self->payload, 1, &options, NULL), "send");
 }

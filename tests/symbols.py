@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PURE = re.compile(
-    r"stwi?_\w+|memp?cpy|mem(move|set|cmp|chr|mem)|str(len|nlen|cmp|ncmp|chr|rchr|str|c?spn)"
-    r"|explicit_bzero"
-    r"|strn?casecmp|v?snprintf|__(mem|str|explicit_bzero|v?snprintf)\w*_chk|__assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_"
+    r"stwi?_\w+|memp?cpy|mem(move|set|cmp|chr|mem)|explicit_bzero"
+    r"|str(len|nlen|cmp|ncmp|chr|rchr|str|c?spn)|strn?casecmp|v?snprintf"
+    r"|__(mem|str|explicit_bzero|v?snprintf)\w*_chk"
+    r"|__assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_"
 )
 ALLOCATORS = {"malloc", "calloc", "realloc", "free"}
 

@@ -14,7 +14,9 @@ static stw_status hold_conn(stw_conn handle, struct stwi_port **port) {
   return stwi_handle_hold(handle.id, STWI_HANDLE_CONN, (void **)port);
 }
 
-static stw_status no_memory(void) { return stwi_error(STW_E_MEMORY, "no memory for a command"); }
+static stw_status no_memory(void) {
+  return stwi_error(STW_E_MEMORY, "no memory for a command");
+}
 
 static stw_status refused(void) {
   return stwi_error(STW_E_CLOSED, "the engine was stopped; make a new one and open the conn there");
@@ -46,7 +48,8 @@ static stw_status start(struct stwi_port *port, struct stwi_conn_config *config)
     stwi_conn_config_free(config);
     return stwi_error(STW_E_HANDLE, "the mailbox was freed meanwhile; make a new one");
   }
-  if (stwi_engine_command(port->engine, command)) return STW_OK;
+  if (stwi_engine_command(port->engine, command))
+    return STW_OK;
   stwi_conn_config_free(config);
   return refused();
 }
@@ -55,13 +58,16 @@ static stw_status open_port(struct stwi_engine *engine, struct stwi_mailbox *mai
                             const stw_config *config, stw_conn *conn) {
   struct stwi_conn_config *built;
   stw_status status = stwi_config_build(config, &built);
-  if (status != STW_OK) return status;
+  if (status != STW_OK)
+    return status;
   struct stwi_port *port = stwi_port_new(engine, mailbox, built, stwi_clock_random());
   bool has_slot = port != NULL && stwi_engine_slot(engine, &port->slot);
   uint64_t id = has_slot ? stwi_handle_new(STWI_HANDLE_CONN, port, free_port) : 0;
   if (id == 0) {
-    if (has_slot) stwi_port_tell_forget(port);
-    if (port != NULL) stwi_port_drop(port);
+    if (has_slot)
+      stwi_port_tell_forget(port);
+    if (port != NULL)
+      stwi_port_drop(port);
     stwi_conn_config_free(built);
     return stwi_error(STW_E_MEMORY, "no memory for another conn; free some, then open it again");
   }
@@ -87,9 +93,9 @@ stw_status stw_conn_open(stw_engine engine_handle, stw_mailbox mailbox_handle,
   }
   struct stwi_engine *engine;
   struct stwi_mailbox *mailbox;
-  stw_status status =
-      stwi_handle_hold(engine_handle.id, STWI_HANDLE_ENGINE, (void **)&engine);
-  if (status != STW_OK) return status;
+  stw_status status = stwi_handle_hold(engine_handle.id, STWI_HANDLE_ENGINE, (void **)&engine);
+  if (status != STW_OK)
+    return status;
   status = stwi_handle_hold(mailbox_handle.id, STWI_HANDLE_MAILBOX, (void **)&mailbox);
   if (status == STW_OK) {
     status = open_port(engine, mailbox, config, conn);
@@ -102,7 +108,8 @@ stw_status stw_conn_open(stw_engine engine_handle, stw_mailbox mailbox_handle,
 stw_status stw_conn_free(stw_conn conn) {
   struct stwi_port *port;
   stw_status status = hold_conn(conn, &port);
-  if (status != STW_OK) return status;
+  if (status != STW_OK)
+    return status;
   if (stwi_handle_retire(conn.id)) {
     pthread_mutex_lock(&port->lock);
     port->is_refusing = true;
@@ -128,14 +135,16 @@ typedef stw_status (*note)(struct stwi_port *port);
 static stw_status ask(stw_conn conn, enum stwi_input_kind kind, stwi_time deadline, note note_it) {
   struct stwi_port *port;
   stw_status status = hold_conn(conn, &port);
-  if (status != STW_OK) return status;
+  if (status != STW_OK)
+    return status;
   struct stwi_command *command = stwi_command_new(STWI_COMMAND_INPUT, port, 0);
   if (command == NULL) {
     stwi_handle_drop(conn.id);
     return no_memory();
   }
   command->input.kind = kind;
-  if (kind == STWI_IN_CLOSE) command->input.u.close.deadline = deadline;
+  if (kind == STWI_IN_CLOSE)
+    command->input.u.close.deadline = deadline;
   pthread_mutex_lock(&port->lock);
   status = note_it(port);
   pthread_mutex_unlock(&port->lock);
@@ -180,7 +189,9 @@ static stw_status note_reopen(struct stwi_port *port) {
   return STW_OK;
 }
 
-stw_status stw_conn_reopen(stw_conn conn) { return ask(conn, STWI_IN_REOPEN, 0, note_reopen); }
+stw_status stw_conn_reopen(stw_conn conn) {
+  return ask(conn, STWI_IN_REOPEN, 0, note_reopen);
+}
 
 static stw_status note_kick(struct stwi_port *port) {
   (void)port;
@@ -188,25 +199,32 @@ static stw_status note_kick(struct stwi_port *port) {
 }
 
 static stw_status note_ready(struct stwi_port *port) {
-  if (!port->is_refusing) return STW_OK;
+  if (!port->is_refusing)
+    return STW_OK;
   return stwi_error(STW_E_CLOSED, "the conn is closing, closed or failed; open a new one");
 }
 
-stw_status stw_conn_kick(stw_conn conn) { return ask(conn, STWI_IN_KICK, 0, note_kick); }
-stw_status stw_conn_ready(stw_conn conn) { return ask(conn, STWI_IN_HOST_READY, 0, note_ready); }
+stw_status stw_conn_kick(stw_conn conn) {
+  return ask(conn, STWI_IN_KICK, 0, note_kick);
+}
+stw_status stw_conn_ready(stw_conn conn) {
+  return ask(conn, STWI_IN_HOST_READY, 0, note_ready);
+}
 
 stw_status stw_conn_send_many(stw_conn conn, const stw_payload *payloads, size_t count,
                               const stw_send_options *options, size_t *taken,
                               stw_message_id *first) {
   size_t none;
-  if (taken == NULL) taken = &none;
+  if (taken == NULL)
+    taken = &none;
   *taken = 0;
   if (payloads == NULL || count == 0) {
     return stwi_error(STW_E_ARGUMENT, "stw_conn_send_many needs at least one payload");
   }
   struct stwi_port *port;
   stw_status status = hold_conn(conn, &port);
-  if (status != STW_OK) return status;
+  if (status != STW_OK)
+    return status;
   uint64_t number = 0;
   status = stwi_port_admit(port, payloads, count, options, taken, &number);
   if (first != NULL) {
@@ -227,7 +245,8 @@ static stw_status check_open(struct stwi_port *port) {
   pthread_mutex_lock(&port->lock);
   bool is_refusing = port->is_refusing;
   pthread_mutex_unlock(&port->lock);
-  if (!is_refusing) return STW_OK;
+  if (!is_refusing)
+    return STW_OK;
   return stwi_error(STW_E_CLOSED, "the conn is closing, closed or failed; open a new one");
 }
 
@@ -235,15 +254,18 @@ static stw_status set_opening(struct stwi_port *port, const char *key, const voi
                               size_t size, bool is_text) {
   size_t key_bytes = strlen(key) + 1;
   if (data != NULL && size > port->message_max) {
-    return stwi_error(STW_E_TOO_BIG, "an opening message of %zu bytes is over %s (%llu); split it or "
-                                     "raise %s",
+    return stwi_error(STW_E_TOO_BIG,
+                      "an opening message of %zu bytes is over %s (%llu); split it or "
+                      "raise %s",
                       size, port->message_limit, (unsigned long long)port->message_max,
                       port->message_limit);
   }
   struct stwi_command *command = stwi_command_new(STWI_COMMAND_INPUT, port, key_bytes + size);
-  if (command == NULL) return no_memory();
+  if (command == NULL)
+    return no_memory();
   memcpy(command->text, key, key_bytes);
-  if (data != NULL && size > 0) memcpy(command->text + key_bytes, data, size);
+  if (data != NULL && size > 0)
+    memcpy(command->text + key_bytes, data, size);
   command->input.kind = STWI_IN_OPENING;
   command->input.u.opening.key = (const char *)command->text;
   command->input.u.opening.data = data == NULL ? NULL : command->text + key_bytes;
@@ -259,9 +281,11 @@ stw_status stw_conn_opening(stw_conn conn, const char *key, const void *data, si
   }
   struct stwi_port *port;
   stw_status status = hold_conn(conn, &port);
-  if (status != STW_OK) return status;
+  if (status != STW_OK)
+    return status;
   status = check_open(port);
-  if (status == STW_OK) status = set_opening(port, key, data, size, is_text);
+  if (status == STW_OK)
+    status = set_opening(port, key, data, size, is_text);
   stwi_handle_drop(conn.id);
   return status;
 }
@@ -272,7 +296,8 @@ stw_status stw_conn_opening(stw_conn conn, const char *key, const void *data, si
 
 static size_t header_count(const char *const *headers) {
   size_t count = 0;
-  while (headers != NULL && headers[count] != NULL) count++;
+  while (headers != NULL && headers[count] != NULL)
+    count++;
   return count;
 }
 
@@ -292,20 +317,26 @@ static stw_status check_supply(const stw_credentials *given) {
   }
   for (size_t i = 0; i < count && why == NULL; i += 2) {
     why = check_name(given->headers[i]);
-    if (why == NULL) why = check_value(given->headers[i + 1]);
+    if (why == NULL)
+      why = check_value(given->headers[i + 1]);
   }
-  if (why == NULL && given->token != NULL) why = check_value(given->token);
+  if (why == NULL && given->token != NULL)
+    why = check_value(given->token);
   if (why == NULL && given->url != NULL) {
     struct stwi_url url;
-    if (stwi_url_parse(given->url, &url, &why) == STW_OK) stwi_url_fini(&url);
+    if (stwi_url_parse(given->url, &url, &why) == STW_OK)
+      stwi_url_fini(&url);
   }
   return why == NULL ? STW_OK : stwi_error(STW_E_URL, "credentials refused: %s", why);
 }
 
-static size_t text_size(const char *text) { return text == NULL ? 0 : strlen(text) + 1; }
+static size_t text_size(const char *text) {
+  return text == NULL ? 0 : strlen(text) + 1;
+}
 
 static const char *copy_text(uint8_t **at, const char *text) {
-  if (text == NULL) return NULL;
+  if (text == NULL)
+    return NULL;
   size_t size = strlen(text) + 1;
   char *copy = memcpy(*at, text, size);
   *at += size;
@@ -315,13 +346,16 @@ static const char *copy_text(uint8_t **at, const char *text) {
 static struct stwi_command *supply_command(struct stwi_port *port, const stw_credentials *given) {
   size_t count = header_count(given->headers);
   size_t size = (count + 1) * sizeof(char *) + text_size(given->url) + text_size(given->token);
-  for (size_t i = 0; i < count; i++) size += text_size(given->headers[i]);
+  for (size_t i = 0; i < count; i++)
+    size += text_size(given->headers[i]);
   struct stwi_command *command = stwi_command_new(STWI_COMMAND_INPUT, port, size + sizeof(char *));
-  if (command == NULL) return NULL;
+  if (command == NULL)
+    return NULL;
   uintptr_t start = ((uintptr_t)command->text + sizeof(char *) - 1) & ~(sizeof(char *) - 1);
   const char **headers = (const char **)start;
   uint8_t *at = (uint8_t *)(headers + count + 1);
-  for (size_t i = 0; i < count; i++) headers[i] = copy_text(&at, given->headers[i]);
+  for (size_t i = 0; i < count; i++)
+    headers[i] = copy_text(&at, given->headers[i]);
   headers[count] = NULL;
   command->input.kind = STWI_IN_SUPPLY;
   command->input.u.supply.url = copy_text(&at, given->url);
@@ -337,10 +371,12 @@ stw_status stw_conn_supply(stw_conn conn, const stw_credentials *given) {
                                       "sizeof(stw_credentials)");
   }
   stw_status status = check_supply(given);
-  if (status != STW_OK) return status;
+  if (status != STW_OK)
+    return status;
   struct stwi_port *port;
   status = hold_conn(conn, &port);
-  if (status != STW_OK) return status;
+  if (status != STW_OK)
+    return status;
   status = check_open(port);
   if (status == STW_OK) {
     struct stwi_command *command = supply_command(port, given);
@@ -359,7 +395,8 @@ stw_status stw_conn_look(stw_conn conn, stw_conn_view *view) {
   }
   struct stwi_port *port;
   stw_status status = hold_conn(conn, &port);
-  if (status != STW_OK) return status;
+  if (status != STW_OK)
+    return status;
   size_t size = view->struct_size;
   pthread_mutex_lock(&port->lock);
   memcpy(view, &port->view, size);
@@ -374,7 +411,8 @@ stw_status stw_conn_look(stw_conn conn, stw_conn_view *view) {
     view->outbox_bytes = bytes;
     view->stream.stream = port->stream;
     view->stream.number = last;
-    view->is_closing = is_refusing && view->state != STW_STATE_CLOSED && view->state != STW_STATE_FAILED;
+    view->is_closing =
+        is_refusing && view->state != STW_STATE_CLOSED && view->state != STW_STATE_FAILED;
   }
   stwi_handle_drop(conn.id);
   return STW_OK;
@@ -386,7 +424,8 @@ stw_status stw_conn_stats(stw_conn conn, uint64_t *values, size_t count) {
   }
   struct stwi_port *port;
   stw_status status = hold_conn(conn, &port);
-  if (status != STW_OK) return status;
+  if (status != STW_OK)
+    return status;
   if (count > STW_METRIC_COUNT) {
     memset(values + STW_METRIC_COUNT, 0, (count - STW_METRIC_COUNT) * sizeof *values);
     count = STW_METRIC_COUNT;

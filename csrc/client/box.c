@@ -34,9 +34,12 @@ struct stwi_box_keys {
 
 static size_t event_size(stw_event_kind kind) {
   switch (kind) {
-    case STW_EVENT_MESSAGE: return offsetof(stw_event, u) + sizeof(((stw_event *)0)->u.message);
-    case STW_EVENT_PROOF: return offsetof(stw_event, u) + sizeof(((stw_event *)0)->u.proof);
-    default: return sizeof(stw_event);
+  case STW_EVENT_MESSAGE:
+    return offsetof(stw_event, u) + sizeof(((stw_event *)0)->u.message);
+  case STW_EVENT_PROOF:
+    return offsetof(stw_event, u) + sizeof(((stw_event *)0)->u.proof);
+  default:
+    return sizeof(stw_event);
   }
 }
 
@@ -48,7 +51,8 @@ static uint32_t footprint(stw_event_kind kind, size_t data_size) {
 static struct stwi_box_chunk *new_chunk(uint32_t need) {
   size_t size = sizeof(struct stwi_box_chunk) + need;
   struct stwi_box_chunk *chunk = stwi_spare_take(&size);
-  if (chunk == NULL) return NULL;
+  if (chunk == NULL)
+    return NULL;
   chunk->next = NULL;
   chunk->used = chunk->live = 0;
   chunk->size = (uint32_t)(size - sizeof *chunk);
@@ -58,7 +62,8 @@ static struct stwi_box_chunk *new_chunk(uint32_t need) {
 
 static struct stwi_box_chunk *new_reserve(void) {
   struct stwi_box_chunk *reserve = new_chunk(RESERVE_RECORDS * footprint(STW_EVENT_STATE, 0));
-  if (reserve != NULL) reserve->is_reserve = true;
+  if (reserve != NULL)
+    reserve->is_reserve = true;
   return reserve;
 }
 
@@ -106,8 +111,10 @@ static void append_chunk(struct stwi_box *box, struct stwi_box_chunk *chunk) {
 
 static struct stwi_box_chunk *add_chunk(struct stwi_box *box, uint32_t need) {
   struct stwi_box_chunk *chunk = new_chunk(need > box->chunk_bytes ? need : box->chunk_bytes);
-  if (chunk == NULL) return NULL;
-  if (box->last != NULL && box->chunk_bytes < CHUNK_MAX) box->chunk_bytes *= 2;
+  if (chunk == NULL)
+    return NULL;
+  if (box->last != NULL && box->chunk_bytes < CHUNK_MAX)
+    box->chunk_bytes *= 2;
   append_chunk(box, chunk);
   return chunk;
 }
@@ -127,7 +134,8 @@ static struct record *add(struct stwi_box *box, const stw_event *event, size_t d
   uint32_t size = footprint(event->kind, data_size);
   struct stwi_box_chunk *chunk = box->last;
   bool has_place = chunk != NULL && !chunk->is_reserve && chunk->size - chunk->used >= size;
-  if (!has_place) chunk = add_chunk(box, size);
+  if (!has_place)
+    chunk = add_chunk(box, size);
   return chunk == NULL ? NULL : add_to(chunk, event, size);
 }
 
@@ -140,25 +148,30 @@ static struct record *record_at(struct stwi_box_chunk *chunk, uint32_t offset) {
 }
 
 static size_t key_size(const struct stwi_box *box, const uint8_t *data, size_t size) {
-  if (box->key_kind == STWI_KEY_PREFIX) return size < box->key_arg ? size : box->key_arg;
+  if (box->key_kind == STWI_KEY_PREFIX)
+    return size < box->key_arg ? size : box->key_arg;
   const uint8_t *end = size == 0 ? NULL : memchr(data, (int)box->key_arg, size);
   return end == NULL ? size : (size_t)(end - data);
 }
 
 static uint32_t key_slot(const uint8_t *data, size_t size) {
   uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
-  for (size_t i = 0; i < size; i++) hash = (hash ^ data[i]) * 0x100000001b3u;
+  for (size_t i = 0; i < size; i++)
+    hash = (hash ^ data[i]) * 0x100000001b3u;
   return (uint32_t)(hash ^ hash >> 32) % KEYS;
 }
 
 static void forget_key(struct stwi_box *box, const struct record *record) {
-  if (box->keys == NULL) return;
+  if (box->keys == NULL)
+    return;
   const uint8_t *data = record->event.u.message.data;
   uint32_t slot = key_slot(data, key_size(box, data, record->event.u.message.size));
-  if (box->keys->at[slot] == record) box->keys->at[slot] = NULL;
+  if (box->keys->at[slot] == record)
+    box->keys->at[slot] = NULL;
 }
 
-/* Chunks of which nothing is waited for any more, nor lent: only the first can hold lent records. */
+/* Chunks of which nothing is waited for any more, nor lent: only the first can hold lent records.
+ */
 static void free_dead(struct stwi_box *box) {
   struct stwi_box_chunk **place = box->offset > 0 ? &box->first->next : &box->first;
   while (*place != NULL && *place != box->last && (*place)->live == 0) {
@@ -177,7 +190,8 @@ static void skip(struct stwi_box *box, struct record *record) {
   box->bytes -= record->size;
   box->dropped++;
   box->dropped_ever++;
-  if (record->home->live == 0) free_dead(box);
+  if (record->home->live == 0)
+    free_dead(box);
 }
 
 /* Drops the oldest waiting message.  False: none waits. */
@@ -192,7 +206,8 @@ static bool drop_oldest(struct stwi_box *box) {
     }
     struct record *record = record_at(chunk, offset);
     offset += record->size;
-    if (record->is_skipped || record->event.kind != STW_EVENT_MESSAGE) continue;
+    if (record->is_skipped || record->event.kind != STW_EVENT_MESSAGE)
+      continue;
     skip(box, record);
     return true;
   }
@@ -208,19 +223,24 @@ static bool same_key(const struct stwi_box *box, const struct record *record, co
 
 /* Drops the waiting message with the same key, if it is known.  False: not known. */
 static bool drop_same_key(struct stwi_box *box, const stw_event *event) {
-  if (box->keys == NULL) return false;
+  if (box->keys == NULL)
+    return false;
   const uint8_t *data = event->u.message.data;
   size_t size = key_size(box, data, event->u.message.size);
   struct record *record = box->keys->at[key_slot(data, size)];
-  if (record == NULL || record->is_skipped || !same_key(box, record, data, size)) return false;
+  if (record == NULL || record->is_skipped || !same_key(box, record, data, size))
+    return false;
   skip(box, record);
   return true;
 }
 
 static void remember_key(struct stwi_box *box, struct record *record) {
-  if (box->policy != STWI_INBOUND_LATEST_BY_KEY) return;
-  if (box->keys == NULL) box->keys = calloc(1, sizeof *box->keys);
-  if (box->keys == NULL) return;
+  if (box->policy != STWI_INBOUND_LATEST_BY_KEY)
+    return;
+  if (box->keys == NULL)
+    box->keys = calloc(1, sizeof *box->keys);
+  if (box->keys == NULL)
+    return;
   const uint8_t *data = record->event.u.message.data;
   size_t size = key_size(box, data, record->event.u.message.size);
   box->keys->at[key_slot(data, size)] = record;
@@ -229,9 +249,11 @@ static void remember_key(struct stwi_box *box, struct record *record) {
 static bool add_message(struct stwi_box *box, const stw_event *event) {
   size_t size = event->u.message.size;
   struct record *record = size > UINT32_MAX / 2 ? NULL : add(box, event, size);
-  if (record == NULL) return false;
+  if (record == NULL)
+    return false;
   uint8_t *data = data_of(record);
-  if (size > 0) memcpy(data, event->u.message.data, size);
+  if (size > 0)
+    memcpy(data, event->u.message.data, size);
   record->event.u.message.data = data;
   box->messages++;
   box->bytes += record->size;
@@ -241,11 +263,16 @@ static bool add_message(struct stwi_box *box, const stw_event *event) {
 
 static const char **text_of(stw_event *event) {
   switch (event->kind) {
-    case STW_EVENT_STATE: return &event->u.state.detail;
-    case STW_EVENT_MESSAGE_ENDED: return &event->u.ended.detail;
-    case STW_EVENT_RETRY: return &event->u.retry.detail;
-    case STW_EVENT_CLOSED: return &event->u.closed.detail;
-    default: return NULL;
+  case STW_EVENT_STATE:
+    return &event->u.state.detail;
+  case STW_EVENT_MESSAGE_ENDED:
+    return &event->u.ended.detail;
+  case STW_EVENT_RETRY:
+    return &event->u.retry.detail;
+  case STW_EVENT_CLOSED:
+    return &event->u.closed.detail;
+  default:
+    return NULL;
   }
 }
 
@@ -259,7 +286,8 @@ static bool add_event(struct stwi_box *box, const stw_event *event) {
   const char **text = text_of(&copy);
   size_t size = text == NULL || *text == NULL ? 0 : strlen(*text) + 1;
   struct record *record = add(box, &copy, size);
-  if (record == NULL) return false;
+  if (record == NULL)
+    return false;
   if (text != NULL) {
     const char **mine = text_of(&record->event);
     *mine = size == 0 ? "" : memcpy(data_of(record), *text, size);
@@ -274,7 +302,8 @@ static bool copy_live(struct stwi_box *from, struct stwi_box *to) {
     while (offset < chunk->used) {
       struct record *record = record_at(chunk, offset);
       offset += record->size;
-      if (record->is_skipped) continue;
+      if (record->is_skipped)
+        continue;
       bool is_message = record->event.kind == STW_EVENT_MESSAGE;
       if (!(is_message ? add_message(to, &record->event) : add_event(to, &record->event))) {
         return false;
@@ -287,7 +316,8 @@ static bool copy_live(struct stwi_box *from, struct stwi_box *to) {
 /* Dropped messages in the middle hold memory: past twice the bound the live ones are moved
  * together.  Of the old chunks only the first can hold lent records: it waits in limbo. */
 static void compact(struct stwi_box *box) {
-  if (box->held_bytes < 2 * box->bytes_max + CHUNK_MAX) return;
+  if (box->held_bytes < 2 * box->bytes_max + CHUNK_MAX)
+    return;
   struct stwi_box fresh = *box;
   fresh.first = fresh.last = NULL;
   fresh.offset = fresh.events = fresh.ended = 0;
@@ -311,15 +341,19 @@ static void make_room(struct stwi_box *box, const stw_event *event) {
   uint32_t need = footprint(STW_EVENT_MESSAGE, event->u.message.size);
   bool is_keyed = box->policy == STWI_INBOUND_LATEST_BY_KEY;
   while (box->bytes + need > box->bytes_max) {
-    if (is_keyed && drop_same_key(box, event)) continue;
-    if (!drop_oldest(box)) break;
+    if (is_keyed && drop_same_key(box, event))
+      continue;
+    if (!drop_oldest(box))
+      break;
   }
   compact(box);
 }
 
 bool stwi_box_message(struct stwi_box *box, const stw_event *event) {
-  if (box->policy != STWI_INBOUND_PAUSE) make_room(box, event);
-  if (add_message(box, event)) return true;
+  if (box->policy != STWI_INBOUND_PAUSE)
+    make_room(box, event);
+  if (add_message(box, event))
+    return true;
   memcpy(&box->missed, event, event_size(STW_EVENT_MESSAGE));
   box->dropped++;
   box->dropped_ever++;
@@ -329,10 +363,12 @@ bool stwi_box_message(struct stwi_box *box, const stw_event *event) {
 /* The last record of the box, if it may be changed: not drained, and of this kind. */
 static struct record *last_of(struct stwi_box *box, stw_event_kind kind) {
   struct stwi_box_chunk *chunk = box->last;
-  if (chunk == NULL) return NULL;
+  if (chunk == NULL)
+    return NULL;
   struct record *last = NULL;
   uint32_t offset = chunk == box->first ? box->offset : 0;
-  if (chunk->used - offset > 8 * sizeof(struct record)) return NULL; /* too far to walk */
+  if (chunk->used - offset > 8 * sizeof(struct record))
+    return NULL; /* too far to walk */
   while (offset < chunk->used) {
     last = record_at(chunk, offset);
     offset += last->size;
@@ -341,8 +377,7 @@ static struct record *last_of(struct stwi_box *box, stw_event_kind kind) {
 }
 
 static bool is_alike(const stw_event *a, const stw_event *b) {
-  return a->kind == b->kind &&
-         (a->kind != STW_EVENT_PROOF || a->u.proof.proof == b->u.proof.proof);
+  return a->kind == b->kind && (a->kind != STW_EVENT_PROOF || a->u.proof.proof == b->u.proof.proof);
 }
 
 static struct record *newest_like(struct stwi_box *box, const stw_event *event) {
@@ -352,7 +387,8 @@ static struct record *newest_like(struct stwi_box *box, const stw_event *event) 
     while (offset < chunk->used) {
       struct record *record = record_at(chunk, offset);
       offset += record->size;
-      if (!record->is_skipped && is_alike(&record->event, event)) newest = record;
+      if (!record->is_skipped && is_alike(&record->event, event))
+        newest = record;
     }
   }
   return newest;
@@ -360,7 +396,8 @@ static struct record *newest_like(struct stwi_box *box, const stw_event *event) 
 
 static bool merge_proof(struct stwi_box *box, const stw_event *event) {
   struct record *last = last_of(box, STW_EVENT_PROOF);
-  if (last == NULL || last->event.u.proof.proof != event->u.proof.proof) return false;
+  if (last == NULL || last->event.u.proof.proof != event->u.proof.proof)
+    return false;
   last->event.u.proof.upto = event->u.proof.upto;
   last->event.at_ns = event->at_ns;
   return true;
@@ -376,20 +413,25 @@ static void merge_state(struct record *newest, const stw_event *event) {
 /* The host has not drained for long: keep the latest of each kind. */
 static bool coalesce(struct stwi_box *box, const stw_event *event) {
   struct record *newest = newest_like(box, event);
-  if (newest == NULL) return false;
+  if (newest == NULL)
+    return false;
   switch (event->kind) {
-    case STW_EVENT_STATE: merge_state(newest, event); return true;
-    case STW_EVENT_PROOF:
-      newest->event.u.proof.upto = event->u.proof.upto;
-      return true;
-    case STW_EVENT_REPLAY:
-      newest->event.u.replay.messages += event->u.replay.messages;
-      newest->event.u.replay.bytes += event->u.replay.bytes;
-      return true;
-    case STW_EVENT_MESSAGE_ENDED:
-    case STW_EVENT_CLOSED:
-    case STW_EVENT_MESSAGE: return false;
-    default: return true; /* one of this kind waits already */
+  case STW_EVENT_STATE:
+    merge_state(newest, event);
+    return true;
+  case STW_EVENT_PROOF:
+    newest->event.u.proof.upto = event->u.proof.upto;
+    return true;
+  case STW_EVENT_REPLAY:
+    newest->event.u.replay.messages += event->u.replay.messages;
+    newest->event.u.replay.bytes += event->u.replay.bytes;
+    return true;
+  case STW_EVENT_MESSAGE_ENDED:
+  case STW_EVENT_CLOSED:
+  case STW_EVENT_MESSAGE:
+    return false;
+  default:
+    return true; /* one of this kind waits already */
   }
 }
 
@@ -401,27 +443,34 @@ static bool may_use_reserve(stw_event_kind kind) {
 }
 
 static bool add_without_memory(struct stwi_box *box, const stw_event *event) {
-  if (coalesce(box, event)) return true;
-  if (!may_use_reserve(event->kind)) return false;
+  if (coalesce(box, event))
+    return true;
+  if (!may_use_reserve(event->kind))
+    return false;
   if (box->reserve != NULL) {
     append_chunk(box, box->reserve);
     box->reserve = NULL;
   }
   struct stwi_box_chunk *chunk = box->last;
   uint32_t size = footprint(event->kind, 0);
-  if (chunk == NULL || !chunk->is_reserve || chunk->size - chunk->used < size) return false;
+  if (chunk == NULL || !chunk->is_reserve || chunk->size - chunk->used < size)
+    return false;
   struct record *record = add_to(chunk, event, size);
   const char **text = text_of(&record->event);
-  if (text != NULL) *text = "";
+  if (text != NULL)
+    *text = "";
   count_event(box, event);
   return true;
 }
 
 bool stwi_box_event(struct stwi_box *box, const stw_event *event) {
   assert(event->kind != STW_EVENT_MESSAGE);
-  if (event->kind == STW_EVENT_PROOF && merge_proof(box, event)) return true;
-  if (box->events >= EVENTS_MAX && coalesce(box, event)) return true;
-  if (box->reserve == NULL) box->reserve = new_reserve();
+  if (event->kind == STW_EVENT_PROOF && merge_proof(box, event))
+    return true;
+  if (box->events >= EVENTS_MAX && coalesce(box, event))
+    return true;
+  if (box->reserve == NULL)
+    box->reserve = new_reserve();
   return add_event(box, event) || add_without_memory(box, event);
 }
 
@@ -433,13 +482,16 @@ bool stwi_box_is_full(const struct stwi_box *box) {
   return box->policy == STWI_INBOUND_PAUSE && box->bytes >= box->bytes_max;
 }
 
-bool stwi_box_has_room(const struct stwi_box *box) { return box->bytes < box->bytes_max / 2; }
+bool stwi_box_has_room(const struct stwi_box *box) {
+  return box->bytes < box->bytes_max / 2;
+}
 
 /* A gap event before what follows it.  False without memory: the next drain tries again. */
 static bool lend_gap(struct stwi_box *box, const stw_event *before, const stw_event **lent_event,
                      struct stwi_box_chunk **lent) {
   struct stwi_box_chunk *chunk = new_chunk(sizeof(stw_event));
-  if (chunk == NULL) return false;
+  if (chunk == NULL)
+    return false;
   stw_event *gap = (stw_event *)(void *)chunk->bytes;
   memset(gap, 0, sizeof *gap);
   gap->kind = STW_EVENT_GAP;
@@ -473,7 +525,8 @@ static void pass_chunk(struct stwi_box *box, struct stwi_box_chunk **lent) {
   box->first = passed->next;
   if (box->first == NULL) {
     box->last = NULL;
-    if (box->chunk_bytes > CHUNK_MIN) box->chunk_bytes /= 2;
+    if (box->chunk_bytes > CHUNK_MIN)
+      box->chunk_bytes /= 2;
   }
   box->offset = 0;
   box->held_bytes -= passed->size;
@@ -502,13 +555,16 @@ size_t stwi_box_drain(struct stwi_box *box, const stw_event **events, size_t max
       continue;
     }
     box->offset += record->size;
-    if (record->is_skipped) continue;
+    if (record->is_skipped)
+      continue;
     take_out(box, record);
     events[count++] = &record->event;
   }
-  if (box->first != NULL && box->offset == box->first->used) pass_chunk(box, lent);
+  if (box->first != NULL && box->offset == box->first->used)
+    pass_chunk(box, lent);
   bool is_behind = box->first == NULL && box->dropped > 0 && count < max;
-  if (is_behind && lend_gap(box, &box->missed, &events[count], lent)) count++;
+  if (is_behind && lend_gap(box, &box->missed, &events[count], lent))
+    count++;
   if (box->first == NULL && box->keys != NULL) {
     free(box->keys);
     box->keys = NULL;
@@ -517,7 +573,8 @@ size_t stwi_box_drain(struct stwi_box *box, const stw_event **events, size_t max
 }
 
 void stwi_box_surrender(struct stwi_box *box, struct stwi_box_chunk **lent) {
-  while (box->first != NULL) pass_chunk(box, lent);
+  while (box->first != NULL)
+    pass_chunk(box, lent);
   box->events = box->ended = 0;
   box->messages = box->bytes = box->dropped = 0;
 }

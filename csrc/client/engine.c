@@ -11,10 +11,13 @@
 
 #define WHY_BYTES 200u
 
-void stwi_engine_hold(struct stwi_engine *engine) { atomic_fetch_add(&engine->refs, 1); }
+void stwi_engine_hold(struct stwi_engine *engine) {
+  atomic_fetch_add(&engine->refs, 1);
+}
 
 void stwi_engine_drop(struct stwi_engine *engine) {
-  if (atomic_fetch_sub(&engine->refs, 1) != 1) return;
+  if (atomic_fetch_sub(&engine->refs, 1) != 1)
+    return;
   pthread_mutex_destroy(&engine->lock);
   free(engine->free_slots);
   free(engine->places);
@@ -26,16 +29,20 @@ void stwi_engine_drop(struct stwi_engine *engine) {
 struct stwi_command *stwi_command_new(enum stwi_command_kind kind, struct stwi_port *port,
                                       size_t text_bytes) {
   struct stwi_command *command = calloc(1, sizeof *command + text_bytes);
-  if (command == NULL) return NULL;
+  if (command == NULL)
+    return NULL;
   command->kind = kind;
   command->port = port;
-  if (port != NULL) stwi_port_hold(port);
+  if (port != NULL)
+    stwi_port_hold(port);
   return command;
 }
 
 void stwi_command_free(struct stwi_command *command) {
-  if (command->port != NULL) stwi_port_drop(command->port);
-  if (command->query != NULL) stwi_query_drop(command->query);
+  if (command->port != NULL)
+    stwi_port_drop(command->port);
+  if (command->query != NULL)
+    stwi_query_drop(command->query);
   free(command);
 }
 
@@ -52,7 +59,8 @@ bool stwi_engine_command(struct stwi_engine *engine, struct stwi_command *comman
     stwi_loop_wake(engine->loop);
   }
   pthread_mutex_unlock(&engine->lock);
-  if (!is_taken) stwi_command_free(command);
+  if (!is_taken)
+    stwi_command_free(command);
   return is_taken;
 }
 
@@ -64,7 +72,8 @@ void stwi_engine_submit(struct stwi_port *port) {
     bool was_empty = engine->submitted == NULL;
     port->next_submitted = engine->submitted;
     engine->submitted = port;
-    if (was_empty) stwi_loop_wake(engine->loop);
+    if (was_empty)
+      stwi_loop_wake(engine->loop);
   }
   pthread_mutex_unlock(&engine->lock);
 }
@@ -136,7 +145,8 @@ static void drop_commands(struct stwi_engine *engine) {
   pthread_mutex_unlock(&engine->lock);
   while (command != NULL) {
     struct stwi_command *next = command->next;
-    if (command->kind == STWI_COMMAND_OPEN) stwi_conn_config_free(command->input.u.open.config);
+    if (command->kind == STWI_COMMAND_OPEN)
+      stwi_conn_config_free(command->input.u.open.config);
     if (command->kind == STWI_COMMAND_QUERY) {
       stwi_query_answer(command->query, NULL, UINT32_MAX, 0);
     }
@@ -158,7 +168,8 @@ static void *engine_thread(void *arg) {
   engine->transport = start->make(start->arg, engine->loop, sink, &why);
   bool is_up = engine->transport.ops != NULL;
   tell_started(start, is_up ? NULL : why); /* `start` is gone after this */
-  if (!is_up) return NULL;
+  if (!is_up)
+    return NULL;
   engine->last_turn = stwi_clock_monotonic();
   engine->last_boot = stwi_clock_boot();
   stwi_loop_run(engine->loop);
@@ -171,13 +182,15 @@ static void *engine_thread(void *arg) {
 static void free_parts(struct stwi_engine *engine) {
   stwi_engine_free_pending(engine);
   for (uint32_t slot = 0; slot < engine->place_count; slot++) {
-    if (engine->places[slot].port == NULL) continue;
+    if (engine->places[slot].port == NULL)
+      continue;
     stwi_port_drop(engine->places[slot].port);
     engine->places[slot].port = NULL;
   }
   stwi_core_free(engine->core);
   stwi_effects_fini(&engine->effects);
-  if (engine->loop != NULL) stwi_loop_free(engine->loop);
+  if (engine->loop != NULL)
+    stwi_loop_free(engine->loop);
   engine->core = NULL;
   engine->loop = NULL;
 }
@@ -197,16 +210,19 @@ static stw_status run(struct stwi_engine *engine, struct start *start) {
     return stwi_error(STW_E_SYSTEM, "no thread for the engine; raise the limit of processes");
   }
   pthread_mutex_lock(&start->lock);
-  while (!start->is_done) pthread_cond_wait(&start->done, &start->lock);
+  while (!start->is_done)
+    pthread_cond_wait(&start->done, &start->lock);
   pthread_mutex_unlock(&start->lock);
-  if (start->why == NULL) return STW_OK;
+  if (start->why == NULL)
+    return STW_OK;
   pthread_join(engine->thread, NULL);
   return stwi_error(STW_E_SYSTEM, "the engine cannot start: %s", start->why);
 }
 
 stw_status stwi_engine_start(struct stwi_engine **out, stwi_transport_maker make, void *arg) {
   struct stwi_engine *engine = calloc(1, sizeof *engine);
-  if (engine == NULL) return stwi_error(STW_E_MEMORY, "no memory for an engine");
+  if (engine == NULL)
+    return stwi_error(STW_E_MEMORY, "no memory for an engine");
   atomic_init(&engine->refs, 1);
   pthread_mutex_init(&engine->lock, NULL);
   stwi_effects_init(&engine->effects);
@@ -218,7 +234,8 @@ stw_status stwi_engine_start(struct stwi_engine **out, stwi_transport_maker make
   pthread_mutex_init(&start.lock, NULL);
   pthread_cond_init(&start.done, NULL);
   if (engine->loop == NULL || engine->core == NULL || !stwi_engine_keep_pending(engine)) {
-    status = stwi_error(STW_E_SYSTEM, "no memory or descriptors for an event loop; raise ulimit -n");
+    status =
+        stwi_error(STW_E_SYSTEM, "no memory or descriptors for an event loop; raise ulimit -n");
   } else {
     status = run(engine, &start);
   }
@@ -237,9 +254,11 @@ void stwi_engine_stop(struct stwi_engine *engine) {
   pthread_mutex_lock(&engine->lock);
   bool is_first = !engine->is_stopping;
   engine->is_stopping = true;
-  if (is_first) stwi_loop_wake(engine->loop);
+  if (is_first)
+    stwi_loop_wake(engine->loop);
   pthread_mutex_unlock(&engine->lock);
-  if (!is_first) return;
+  if (!is_first)
+    return;
   pthread_join(engine->thread, NULL);
   free_parts(engine);
 }

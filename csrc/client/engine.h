@@ -23,8 +23,8 @@ struct stwi_query {
   bool is_answered;
   stw_status status;
   enum { STWI_QUERY_LIST, STWI_QUERY_BODY, STWI_QUERY_CANCEL } kind;
-  uint64_t number;        /* LIST: after it */
-  size_t max, count;      /* LIST: entries; BODY: bytes, whole size */
+  uint64_t number;   /* LIST: after it */
+  size_t max, count; /* LIST: entries; BODY: bytes, whole size */
   stw_outbox_entry *entries;
   uint8_t *body;
 };
@@ -95,7 +95,8 @@ bool stwi_engine_command(struct stwi_engine *engine, struct stwi_command *comman
 struct stwi_command *stwi_command_new(enum stwi_command_kind kind, struct stwi_port *port,
                                       size_t text_bytes);
 void stwi_command_free(struct stwi_command *command);
-void stwi_engine_submit(struct stwi_port *port); /* the port has news; once until they are collected */
+void stwi_engine_submit(
+    struct stwi_port *port); /* the port has news; once until they are collected */
 bool stwi_engine_slot(struct stwi_engine *engine, uint32_t *slot); /* a free slot of the core */
 
 /* query.c */

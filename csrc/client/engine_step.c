@@ -22,15 +22,19 @@ struct stwi_port *stwi_engine_port_at(struct stwi_engine *engine, uint32_t slot)
 }
 
 void stwi_engine_lock_mailbox(struct stwi_engine *engine, struct stwi_mailbox *mailbox) {
-  if (engine->locked == mailbox) return;
-  if (engine->locked != NULL) stwi_mailbox_unlock(engine->locked);
+  if (engine->locked == mailbox)
+    return;
+  if (engine->locked != NULL)
+    stwi_mailbox_unlock(engine->locked);
   engine->locked = mailbox;
-  if (mailbox != NULL) pthread_mutex_lock(&mailbox->lock);
+  if (mailbox != NULL)
+    pthread_mutex_lock(&mailbox->lock);
 }
 
 static bool queue_input(struct stwi_engine *engine, const struct stwi_input *input);
 
-void stwi_engine_put_event(struct stwi_engine *engine, struct stwi_port *port, const stw_event *event) {
+void stwi_engine_put_event(struct stwi_engine *engine, struct stwi_port *port,
+                           const stw_event *event) {
   stwi_engine_lock_mailbox(engine, port->mailbox);
   stwi_mailbox_put(port->mailbox, port, event);
 }
@@ -46,7 +50,8 @@ static void put_message(struct stwi_engine *engine, struct stwi_port *port,
   event.u.message.size = effect->u.message.size;
   event.u.message.is_text = effect->u.message.is_text;
   stwi_engine_put_event(engine, port, &event);
-  if (port->box_was_full || !stwi_box_is_full(&port->box)) return;
+  if (port->box_was_full || !stwi_box_is_full(&port->box))
+    return;
   struct stwi_input full = {.kind = STWI_IN_INBOUND, .conn = effect->conn};
   full.u.inbound.is_full = true;
   port->box_was_full = queue_input(engine, &full);
@@ -66,8 +71,10 @@ void stwi_engine_publish_stillborn(struct stwi_port *port, stwi_time now) {
 
 /* What the host has asked for and the core does not know yet goes before what the core says. */
 static void publish_view(struct stwi_engine *engine, struct stwi_port *port, stwi_time now) {
-  if (!stwi_core_view(engine->core, port->slot, &port->view)) stwi_engine_publish_stillborn(port, now);
-  if (port->is_stillborn) return;
+  if (!stwi_core_view(engine->core, port->slot, &port->view))
+    stwi_engine_publish_stillborn(port, now);
+  if (port->is_stillborn)
+    return;
   if (port->is_reopening) {
     port->view.state = STW_STATE_CONNECTING;
     port->view.is_closing = false;
@@ -84,13 +91,15 @@ static bool publish(struct stwi_engine *engine, struct stwi_port *port, stwi_tim
   port->released_messages = metrics[STW_METRIC_SENT] - metrics[STW_METRIC_OUTBOX_MESSAGES];
   port->released_bytes = metrics[STW_METRIC_SENT_BYTES] - metrics[STW_METRIC_OUTBOX_BYTES];
   bool has_room = port->wants_room && !port->is_refusing && stwi_port_has_room(port);
-  if (has_room) port->wants_room = false;
+  if (has_room)
+    port->wants_room = false;
   pthread_mutex_unlock(&port->lock);
   return has_room;
 }
 
 void stwi_engine_publish(struct stwi_engine *engine, struct stwi_port *port, stwi_time now) {
-  if (!publish(engine, port, now)) return;
+  if (!publish(engine, port, now))
+    return;
   stw_event event = {.kind = STW_EVENT_OUTBOX_ROOM, .conn = port->handle, .at_ns = now};
   stwi_engine_put_event(engine, port, &event);
 }
@@ -107,27 +116,32 @@ static void perform_one(struct stwi_engine *engine, const struct stwi_effect *ef
   const struct stwi_transport *to = &engine->transport;
   struct stwi_port *port = stwi_engine_port_at(engine, effect->conn);
   switch (effect->kind) {
-    case STWI_FX_DIAL:
-      engine->places[effect->conn].links++;
-      to->ops->dial(to->self, effect->conn, effect->link, &effect->u.dial);
-      break;
-    case STWI_FX_WRITE:
-      to->ops->write(to->self, effect->conn, effect->link, effect->u.write.data,
-                     effect->u.write.size);
-      break;
-    case STWI_FX_PAUSE:
-      to->ops->pause(to->self, effect->conn, effect->link, effect->u.pause.on);
-      break;
-    case STWI_FX_CUT: to->ops->cut(to->self, effect->conn, effect->link, effect->u.cut.abort); break;
-    case STWI_FX_MESSAGE:
-      if (port != NULL) put_message(engine, port, effect, now);
-      break;
-    case STWI_FX_EVENT:
-      if (port != NULL) on_event(engine, port, effect, now);
-      break;
-    case STWI_FX_PUBLISH:
-      if (port != NULL) stwi_engine_publish(engine, port, now);
-      break;
+  case STWI_FX_DIAL:
+    engine->places[effect->conn].links++;
+    to->ops->dial(to->self, effect->conn, effect->link, &effect->u.dial);
+    break;
+  case STWI_FX_WRITE:
+    to->ops->write(to->self, effect->conn, effect->link, effect->u.write.data,
+                   effect->u.write.size);
+    break;
+  case STWI_FX_PAUSE:
+    to->ops->pause(to->self, effect->conn, effect->link, effect->u.pause.on);
+    break;
+  case STWI_FX_CUT:
+    to->ops->cut(to->self, effect->conn, effect->link, effect->u.cut.abort);
+    break;
+  case STWI_FX_MESSAGE:
+    if (port != NULL)
+      put_message(engine, port, effect, now);
+    break;
+  case STWI_FX_EVENT:
+    if (port != NULL)
+      on_event(engine, port, effect, now);
+    break;
+  case STWI_FX_PUBLISH:
+    if (port != NULL)
+      stwi_engine_publish(engine, port, now);
+    break;
   }
 }
 
@@ -148,7 +162,8 @@ void stwi_engine_free_pending(struct stwi_engine *engine) {
 static void give_entropy(struct stwi_engine *engine) {
   size_t size;
   uint8_t *bytes = stwi_core_entropy_want(engine->core, &size);
-  if (size == 0) return;
+  if (size == 0)
+    return;
   stwi_clock_random_bytes(bytes, size);
   stwi_core_entropy_given(engine->core);
 }
@@ -164,7 +179,8 @@ static void step_once(struct stwi_engine *engine, const struct stwi_input *input
 
 static struct stwi_pending *new_pending(struct stwi_engine *engine) {
   struct stwi_pending *pending = engine->pending_free;
-  if (pending == NULL) return malloc(sizeof *pending);
+  if (pending == NULL)
+    return malloc(sizeof *pending);
   engine->pending_free = pending->next;
   engine->pending_kept--;
   return pending;
@@ -183,7 +199,8 @@ static void keep_pending(struct stwi_engine *engine, struct stwi_pending *pendin
 bool stwi_engine_keep_pending(struct stwi_engine *engine) {
   while (engine->pending_kept < PENDING_KEPT) {
     struct stwi_pending *pending = malloc(sizeof *pending);
-    if (pending == NULL) return false;
+    if (pending == NULL)
+      return false;
     keep_pending(engine, pending);
   }
   return true;
@@ -192,17 +209,23 @@ bool stwi_engine_keep_pending(struct stwi_engine *engine) {
 /* Inputs that arrive while effects are performed wait for their own step.  False without memory. */
 static bool queue_input(struct stwi_engine *engine, const struct stwi_input *input) {
   struct stwi_pending *pending = new_pending(engine);
-  if (pending == NULL) return false;
+  if (pending == NULL)
+    return false;
   pending->next = NULL;
   pending->input = *input;
   const char *text = NULL;
-  if (input->kind == STWI_IN_DOWN) text = input->u.down.detail;
-  if (input->kind == STWI_IN_READY) text = input->u.ready.subprotocol;
+  if (input->kind == STWI_IN_DOWN)
+    text = input->u.down.detail;
+  if (input->kind == STWI_IN_READY)
+    text = input->u.ready.subprotocol;
   size_t size = text == NULL ? 0 : strnlen(text, TEXT_BYTES - 1);
-  if (size > 0) memcpy(pending->text, text, size);
+  if (size > 0)
+    memcpy(pending->text, text, size);
   pending->text[size] = '\0';
-  if (input->kind == STWI_IN_DOWN) pending->input.u.down.detail = pending->text;
-  if (input->kind == STWI_IN_READY) pending->input.u.ready.subprotocol = pending->text;
+  if (input->kind == STWI_IN_DOWN)
+    pending->input.u.down.detail = pending->text;
+  if (input->kind == STWI_IN_READY)
+    pending->input.u.ready.subprotocol = pending->text;
   if (engine->pending_last != NULL) {
     engine->pending_last->next = pending;
   } else {
@@ -218,7 +241,8 @@ void stwi_engine_step(struct stwi_engine *engine, const struct stwi_input *input
   while (engine->pending_first != NULL) {
     struct stwi_pending *pending = engine->pending_first;
     engine->pending_first = pending->next;
-    if (engine->pending_first == NULL) engine->pending_last = NULL;
+    if (engine->pending_first == NULL)
+      engine->pending_last = NULL;
     step_once(engine, &pending->input, now);
     keep_pending(engine, pending);
   }
@@ -227,7 +251,8 @@ void stwi_engine_step(struct stwi_engine *engine, const struct stwi_input *input
 
 void stwi_engine_return_if_left(struct stwi_engine *engine, uint32_t slot) {
   struct stwi_place *place = &engine->places[slot];
-  if (!place->is_leaving || place->links > 0) return;
+  if (!place->is_leaving || place->links > 0)
+    return;
   place->is_leaving = false;
   stwi_engine_return_slot(engine, slot);
 }

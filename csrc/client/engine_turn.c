@@ -9,11 +9,14 @@
 #define SLEEP_NS (2 * STWI_S)
 
 static bool reserve_place(struct stwi_engine *engine, uint32_t slot) {
-  if (slot < engine->place_count) return true;
+  if (slot < engine->place_count)
+    return true;
   uint32_t count = engine->place_count == 0 ? 16 : engine->place_count;
-  while (count <= slot) count *= 2;
+  while (count <= slot)
+    count *= 2;
   struct stwi_place *places = realloc(engine->places, count * sizeof *places);
-  if (places == NULL) return false;
+  if (places == NULL)
+    return false;
   memset(places + engine->place_count, 0, (count - engine->place_count) * sizeof *places);
   engine->places = places;
   engine->place_count = count;
@@ -59,7 +62,8 @@ static void forget(struct stwi_engine *engine, struct stwi_port *port, stwi_time
 
 static void submit(struct stwi_engine *engine, struct stwi_port *port, struct stwi_chunk *chunks,
                    stwi_time now) {
-  if (chunks == NULL) return;
+  if (chunks == NULL)
+    return;
   struct stwi_input input = {.kind = STWI_IN_SUBMIT, .conn = port->slot};
   input.u.submit.chunks = chunks;
   if (stwi_engine_port_at(engine, port->slot) == port) {
@@ -86,20 +90,25 @@ static void on_input(struct stwi_engine *engine, struct stwi_command *command, s
 static void on_command(struct stwi_engine *engine, struct stwi_command *command, stwi_time now) {
   struct stwi_port *port = command->port;
   bool is_known = port == NULL || stwi_engine_port_at(engine, port->slot) == port;
-  if (port != NULL) command->input.conn = port->slot;
+  if (port != NULL)
+    command->input.conn = port->slot;
   switch (command->kind) {
-    case STWI_COMMAND_OPEN: on_open(engine, command, now); break;
-    case STWI_COMMAND_INPUT:
-      if (is_known) on_input(engine, command, now);
-      break;
-    case STWI_COMMAND_QUERY:
-      if (command->query->kind == STWI_QUERY_CANCEL && is_known) {
-        stwi_query_answer(command->query, engine->core, port->slot, now);
-        if (command->query->status == STW_OK) stwi_engine_step(engine, &command->input, now);
-      } else {
-        stwi_query_answer(command->query, engine->core, is_known ? port->slot : UINT32_MAX, now);
-      }
-      break;
+  case STWI_COMMAND_OPEN:
+    on_open(engine, command, now);
+    break;
+  case STWI_COMMAND_INPUT:
+    if (is_known)
+      on_input(engine, command, now);
+    break;
+  case STWI_COMMAND_QUERY:
+    if (command->query->kind == STWI_QUERY_CANCEL && is_known) {
+      stwi_query_answer(command->query, engine->core, port->slot, now);
+      if (command->query->status == STW_OK)
+        stwi_engine_step(engine, &command->input, now);
+    } else {
+      stwi_query_answer(command->query, engine->core, is_known ? port->slot : UINT32_MAX, now);
+    }
+    break;
   }
 }
 
@@ -129,8 +138,10 @@ static struct stwi_port *take_submitted(struct stwi_engine *engine, struct stwi_
     struct stwi_news news = stwi_port_collect(port);
     submit(engine, port, news.chunks, now);
     if (stwi_engine_port_at(engine, port->slot) == port) {
-      if (news.has_box_room) tell_room(engine, port, now);
-      if (news.wants_room && news.chunks == NULL) stwi_engine_publish(engine, port, now);
+      if (news.has_box_room)
+        tell_room(engine, port, now);
+      if (news.wants_room && news.chunks == NULL)
+        stwi_engine_publish(engine, port, now);
     }
     if (news.is_forgotten) {
       port->next_submitted = forgotten;
@@ -152,12 +163,14 @@ static void take_commands(struct stwi_engine *engine, stwi_time now) {
   pthread_mutex_unlock(&engine->lock);
   /* Opens first: what was submitted to a new conn must find it. */
   for (struct stwi_command *c = command; c != NULL; c = c->next) {
-    if (c->kind == STWI_COMMAND_OPEN) on_command(engine, c, now);
+    if (c->kind == STWI_COMMAND_OPEN)
+      on_command(engine, c, now);
   }
   struct stwi_port *forgotten = take_submitted(engine, submitted, now);
   while (command != NULL) {
     struct stwi_command *next = command->next;
-    if (command->kind != STWI_COMMAND_OPEN) on_command(engine, command, now);
+    if (command->kind != STWI_COMMAND_OPEN)
+      on_command(engine, command, now);
     stwi_command_free(command);
     command = next;
   }
@@ -201,7 +214,8 @@ static void close_down(struct stwi_engine *engine, stwi_time now) {
   take_commands(engine, now);
   for (uint32_t slot = 0; slot < engine->place_count; slot++) {
     struct stwi_port *port = engine->places[slot].port;
-    if (port != NULL) submit(engine, port, stwi_port_collect_early(port, true), now);
+    if (port != NULL)
+      submit(engine, port, stwi_port_collect_early(port, true), now);
   }
   struct stwi_input stop = {.kind = STWI_IN_STOP};
   stwi_engine_step(engine, &stop, now);
@@ -220,5 +234,6 @@ void stwi_engine_turn(void *owner, stwi_time now) {
   pthread_mutex_lock(&engine->lock);
   bool is_stopping = engine->is_stopping;
   pthread_mutex_unlock(&engine->lock);
-  if (is_stopping) close_down(engine, now);
+  if (is_stopping)
+    close_down(engine, now);
 }

@@ -32,26 +32,38 @@ static struct {
   _Atomic uint32_t fork_count;
 } table = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
 
-static void before_fork(void) { pthread_mutex_lock(&table.lock); }
-static void in_parent(void) { pthread_mutex_unlock(&table.lock); }
+static void before_fork(void) {
+  pthread_mutex_lock(&table.lock);
+}
+static void in_parent(void) {
+  pthread_mutex_unlock(&table.lock);
+}
 static void in_child(void) {
   pthread_mutex_unlock(&table.lock);
   atomic_fetch_add(&table.fork_count, 1);
 }
-static void watch_forks(void) { pthread_atfork(before_fork, in_parent, in_child); }
+static void watch_forks(void) {
+  pthread_atfork(before_fork, in_parent, in_child);
+}
 
-uint32_t stwi_fork_count(void) { return atomic_load(&table.fork_count); }
+uint32_t stwi_fork_count(void) {
+  return atomic_load(&table.fork_count);
+}
 
 static struct slot *slot_at(uint32_t index) {
-  if (index / BLOCK_SLOTS >= BLOCKS_MAX) return NULL;
-  struct slot *block = atomic_load_explicit(&table.blocks[index / BLOCK_SLOTS], memory_order_acquire);
+  if (index / BLOCK_SLOTS >= BLOCKS_MAX)
+    return NULL;
+  struct slot *block =
+      atomic_load_explicit(&table.blocks[index / BLOCK_SLOTS], memory_order_acquire);
   return block == NULL ? NULL : &block[index % BLOCK_SLOTS];
 }
 
 static bool add_block(void) {
-  if (table.block_count == BLOCKS_MAX) return false;
+  if (table.block_count == BLOCKS_MAX)
+    return false;
   struct slot *block = calloc(BLOCK_SLOTS, sizeof *block);
-  if (block == NULL) return false;
+  if (block == NULL)
+    return false;
   uint32_t first = table.block_count * BLOCK_SLOTS;
   for (uint32_t i = 0; i < BLOCK_SLOTS; i++) {
     block[i].next_free = i + 1 < BLOCK_SLOTS ? first + i + 2 : 0;
@@ -93,11 +105,13 @@ static stw_status refuse(void) {
 
 stw_status stwi_handle_hold(uint64_t id, enum stwi_handle_type type, void **object) {
   struct slot *slot = slot_at((uint32_t)id);
-  if (slot == NULL || id >> 56 != type) return refuse();
+  if (slot == NULL || id >> 56 != type)
+    return refuse();
   uint64_t generation = id >> 32 & GENERATION_MASK;
   uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
   do {
-    if (word >> 33 != generation || !(word & ALIVE)) return refuse();
+    if (word >> 33 != generation || !(word & ALIVE))
+      return refuse();
   } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, word + 1,
                                                   memory_order_acq_rel, memory_order_acquire));
   if (slot->id != id) { /* the type was made up */
@@ -123,16 +137,20 @@ static void give_back(struct slot *slot, uint32_t index) {
 
 static void drop(struct slot *slot, uint32_t index) {
   uint64_t word = atomic_fetch_sub_explicit(&slot->word, 1, memory_order_acq_rel) - 1;
-  if ((word & 0xffffffffu) == 0) give_back(slot, index);
+  if ((word & 0xffffffffu) == 0)
+    give_back(slot, index);
 }
 
-void stwi_handle_drop(uint64_t id) { drop(slot_at((uint32_t)id), (uint32_t)id); }
+void stwi_handle_drop(uint64_t id) {
+  drop(slot_at((uint32_t)id), (uint32_t)id);
+}
 
 bool stwi_handle_retire(uint64_t id) {
   struct slot *slot = slot_at((uint32_t)id);
   uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
   do {
-    if (word >> 33 != (id >> 32 & GENERATION_MASK) || !(word & ALIVE)) return false;
+    if (word >> 33 != (id >> 32 & GENERATION_MASK) || !(word & ALIVE))
+      return false;
   } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, word & ~ALIVE,
                                                   memory_order_acq_rel, memory_order_acquire));
   drop(slot, (uint32_t)id); /* the table's own hold */

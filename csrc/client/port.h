@@ -29,17 +29,17 @@ struct stwi_port {
   pthread_mutex_t lock;
   struct stwi_chunk *submit_first, *submit_last;
   uint32_t chunk_bytes;
-  bool is_submitted;            /* on the engine's list */
-  bool is_refusing;             /* closing, closed or failed */
-  bool is_close_asked;          /* stw_conn_close was called; the engine may not know it yet */
-  bool is_reopening;            /* stw_conn_reopen was called; the engine does not know it yet */
-  bool is_stillborn;            /* the engine had no memory for it */
-  bool has_box_room;            /* the mailbox has room again; the engine does not know it yet */
-  bool is_forgotten;            /* the handle is gone: the core's slot is to be given back */
+  bool is_submitted;   /* on the engine's list */
+  bool is_refusing;    /* closing, closed or failed */
+  bool is_close_asked; /* stw_conn_close was called; the engine may not know it yet */
+  bool is_reopening;   /* stw_conn_reopen was called; the engine does not know it yet */
+  bool is_stillborn;   /* the engine had no memory for it */
+  bool has_box_room;   /* the mailbox has room again; the engine does not know it yet */
+  bool is_forgotten;   /* the handle is gone: the core's slot is to be given back */
   bool wants_room;
-  uint64_t room_bytes;          /* what the refused sender wants to put there */
-  uint64_t room_times;          /* within how many times the bounds */
-  uint64_t last_number, admitted_bytes; /* ever */
+  uint64_t room_bytes;                        /* what the refused sender wants to put there */
+  uint64_t room_times;                        /* within how many times the bounds */
+  uint64_t last_number, admitted_bytes;       /* ever */
   uint64_t released_messages, released_bytes; /* ever: left the outbox, published by the engine */
   uint64_t messages_max, bytes_max, message_max;
   const char *message_limit; /* the option that gives message_max */
@@ -71,8 +71,8 @@ stw_status stwi_port_admit(struct stwi_port *port, const stw_payload *payloads, 
                            const stw_send_options *options, size_t *taken, uint64_t *first);
 
 /* Any thread, without memory, so that they cannot fail: the engine looks at the port. */
-void stwi_port_tell_room(struct stwi_port *port);   /* the mailbox has room again */
-void stwi_port_tell_forget(struct stwi_port *port); /* the handle is gone */
+void stwi_port_tell_room(struct stwi_port *port);    /* the mailbox has room again */
+void stwi_port_tell_forget(struct stwi_port *port);  /* the handle is gone */
 void stwi_port_tell_drained(struct stwi_port *port); /* ended messages were drained */
 
 /* Engine. */

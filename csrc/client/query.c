@@ -9,7 +9,8 @@
 
 struct stwi_query *stwi_query_new(void) {
   struct stwi_query *query = calloc(1, sizeof *query);
-  if (query == NULL) return NULL;
+  if (query == NULL)
+    return NULL;
   atomic_init(&query->refs, 1);
   pthread_mutex_init(&query->lock, NULL);
   pthread_condattr_t attributes;
@@ -21,7 +22,8 @@ struct stwi_query *stwi_query_new(void) {
 }
 
 void stwi_query_drop(struct stwi_query *query) {
-  if (atomic_fetch_sub(&query->refs, 1) != 1) return;
+  if (atomic_fetch_sub(&query->refs, 1) != 1)
+    return;
   pthread_cond_destroy(&query->answered);
   pthread_mutex_destroy(&query->lock);
   free(query->entries);
@@ -50,7 +52,8 @@ static stw_status list(struct stwi_query *query, const struct stwi_outbox *outbo
   uint64_t after = query->number;
   while (query->count < query->max) {
     struct stwi_msg *msg = stwi_outbox_after(outbox, after);
-    if (msg == NULL) break;
+    if (msg == NULL)
+      break;
     fill_entry(&query->entries[query->count++], msg, now);
     after = msg->number;
   }
@@ -59,19 +62,23 @@ static stw_status list(struct stwi_query *query, const struct stwi_outbox *outbo
 
 static stw_status body(struct stwi_query *query, const struct stwi_outbox *outbox) {
   struct stwi_msg *msg = stwi_outbox_find(outbox, query->number);
-  if (msg == NULL) return STW_E_NOT_FOUND;
+  if (msg == NULL)
+    return STW_E_NOT_FOUND;
   query->count = msg->size;
   size_t size = msg->size < query->max ? msg->size : query->max;
-  if (size == 0) return STW_OK;
+  if (size == 0)
+    return STW_OK;
   query->body = malloc(size);
-  if (query->body == NULL) return STW_E_MEMORY;
+  if (query->body == NULL)
+    return STW_E_MEMORY;
   memcpy(query->body, stwi_msg_body(msg), size);
   return STW_OK;
 }
 
 static stw_status can_cancel(const struct stwi_query *query, const struct stwi_outbox *outbox) {
   struct stwi_msg *msg = stwi_outbox_find(outbox, query->number);
-  if (msg == NULL) return STW_E_NOT_FOUND;
+  if (msg == NULL)
+    return STW_E_NOT_FOUND;
   bool is_waiting = msg->state == STW_MESSAGE_QUEUED || msg->state == STW_MESSAGE_HELD;
   return is_waiting && msg->attempts == 0 ? STW_OK : STW_E_STATE;
 }
@@ -84,9 +91,15 @@ void stwi_query_answer(struct stwi_query *query, const struct stwi_core *core, u
     query->status = STW_E_CLOSED;
   } else {
     switch (query->kind) {
-      case STWI_QUERY_LIST: query->status = list(query, outbox, now); break;
-      case STWI_QUERY_BODY: query->status = body(query, outbox); break;
-      case STWI_QUERY_CANCEL: query->status = can_cancel(query, outbox); break;
+    case STWI_QUERY_LIST:
+      query->status = list(query, outbox, now);
+      break;
+    case STWI_QUERY_BODY:
+      query->status = body(query, outbox);
+      break;
+    case STWI_QUERY_CANCEL:
+      query->status = can_cancel(query, outbox);
+      break;
     }
   }
   query->is_answered = true;

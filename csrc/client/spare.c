@@ -20,24 +20,29 @@ static bool enter(void) {
   return !atomic_flag_test_and_set_explicit(&stock.is_busy, memory_order_acquire);
 }
 
-static void leave(void) { atomic_flag_clear_explicit(&stock.is_busy, memory_order_release); }
+static void leave(void) {
+  atomic_flag_clear_explicit(&stock.is_busy, memory_order_release);
+}
 
 /* The latest block that fits: it is the likeliest to be in the cache. */
 static void *find(size_t *size) {
   for (size_t i = stock.count; i-- > 0;) {
-    if (stock.blocks[i].size < *size || stock.blocks[i].size / WASTE_MAX > *size) continue;
+    if (stock.blocks[i].size < *size || stock.blocks[i].size / WASTE_MAX > *size)
+      continue;
     void *memory = stock.blocks[i].memory;
     *size = stock.blocks[i].size;
     stock.bytes -= *size;
     stock.count--;
-    for (; i < stock.count; i++) stock.blocks[i] = stock.blocks[i + 1];
+    for (; i < stock.count; i++)
+      stock.blocks[i] = stock.blocks[i + 1];
     return memory;
   }
   return NULL;
 }
 
 static bool keep(void *block, size_t size) {
-  if (stock.count == BLOCKS_MAX || stock.bytes + size > STWI_SPARE_BYTES_MAX) return false;
+  if (stock.count == BLOCKS_MAX || stock.bytes + size > STWI_SPARE_BYTES_MAX)
+    return false;
   stock.blocks[stock.count].memory = block;
   stock.blocks[stock.count].size = size;
   stock.count++;
@@ -60,5 +65,6 @@ void stwi_spare_give(void *block, size_t size) {
     is_kept = keep(block, size);
     leave();
   }
-  if (!is_kept) free(block);
+  if (!is_kept)
+    free(block);
 }

@@ -4,7 +4,7 @@
 
 #include "core/input.h"
 
-stwi_time stwi_clock_monotonic(void); /* ns, CLOCK_MONOTONIC: stands still while the machine sleeps */
+stwi_time stwi_clock_monotonic(void); /* ns, CLOCK_MONOTONIC: stands still in sleep */
 uint64_t stwi_clock_boot(void);       /* ns, CLOCK_BOOTTIME: goes on */
 uint64_t stwi_clock_wall_ms(void);    /* ms since 1970 */
 uint64_t stwi_clock_random(void);     /* 64 bits from getrandom(2) */

@@ -23,15 +23,15 @@ struct stwi_loop *stwi_loop_new(const struct stwi_loop_hooks *hooks);
 /* After run returned, with everything on it closed.  Waits up to 0.3 s for a name that is still
  * being resolved, then leaves the loop's memory to that thread of libuv. */
 void stwi_loop_free(struct stwi_loop *loop);
-void stwi_loop_run(struct stwi_loop *loop);       /* until stop */
-void stwi_loop_stop(struct stwi_loop *loop);      /* owner */
-void stwi_loop_wake(struct stwi_loop *loop);      /* any thread; coalesces */
-void stwi_loop_dirty(struct stwi_loop *loop);     /* run the turn hook before sleeping again */
+void stwi_loop_run(struct stwi_loop *loop);   /* until stop */
+void stwi_loop_stop(struct stwi_loop *loop);  /* owner */
+void stwi_loop_wake(struct stwi_loop *loop);  /* any thread; coalesces */
+void stwi_loop_dirty(struct stwi_loop *loop); /* run the turn hook before sleeping again */
 /* The turn hook runs at `at` or up to a few ms later; then it is STWI_NEVER again (none).  Setting
  * the same time again costs nothing. */
 void stwi_loop_deadline(struct stwi_loop *loop, stwi_time at);
-stwi_time stwi_loop_now(struct stwi_loop *loop);  /* read once per turn */
-void *stwi_loop_uv(struct stwi_loop *loop);       /* uv_loop_t *, for the transports */
+stwi_time stwi_loop_now(struct stwi_loop *loop); /* read once per turn */
+void *stwi_loop_uv(struct stwi_loop *loop);      /* uv_loop_t *, for the transports */
 
 /* Runs the loop, without the turn hook, until `is_done` says so or `patience_ms` are over; for what
  * must close before its owner is freed.  Owner, outside of stwi_loop_run.  True if it is done. */

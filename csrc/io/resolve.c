@@ -63,9 +63,8 @@ bool stwi_address_equal(const struct stwi_address *a, const struct stwi_address 
 }
 
 void stwi_address_format(const struct stwi_address *address, char *text) {
-  const void *host = address->at.any.sa_family == AF_INET6
-                         ? (const void *)&address->at.v6.sin6_addr
-                         : (const void *)&address->at.v4.sin_addr;
+  const void *host = address->at.any.sa_family == AF_INET6 ? (const void *)&address->at.v6.sin6_addr
+                                                           : (const void *)&address->at.v4.sin_addr;
   if (inet_ntop(address->at.any.sa_family, host, text, INET6_ADDRSTRLEN) == NULL)
     text[0] = '\0';
 }
@@ -218,8 +217,8 @@ struct stwi_lookup *stwi_resolve(struct stwi_resolver *resolver, const char *hos
     stwi_free(lookup);
     return NULL;
   }
-  *lookup = (struct stwi_lookup){.next = question->lookups, .question = question, .done = done,
-                                 .owner = owner, .port = port};
+  *lookup = (struct stwi_lookup){
+      .next = question->lookups, .question = question, .done = done, .owner = owner, .port = port};
   question->lookups = lookup;
   return lookup;
 }

@@ -1,9 +1,11 @@
 /* transport.h: the few operations a link needs; what comes back are inputs for the core.
  *
  * A link is named by (conn slot, generation), never by a pointer.  For every dial exactly one
- * STWI_IN_DOWN comes back, last.  Between: STWI_IN_PHASE in order, STWI_IN_READY, STWI_IN_BYTES
- * (borrowed for the call), and one STWI_IN_WRITABLE per write.  All on the engine thread.
- * `put` may be called from within dial, write, pause, cut: the sink queues or steps, never recurses.
+ * STWI_IN_DOWN comes back, last.  Between: STWI_IN_PHASE in order (DNS only where a name is
+ * resolved, TLS only with TLS), STWI_IN_READY, STWI_IN_BYTES (borrowed for the call), and one
+ * STWI_IN_WRITABLE per write.  All on the engine thread. `put` may be called from within dial,
+ * write, pause, cut; it may call all of them but free, also for the link it is about.  DOWN of a
+ * link that was cut has the cause requested.
  */
 #ifndef STWI_IO_TRANSPORT_H
 #define STWI_IO_TRANSPORT_H
@@ -18,13 +20,15 @@ struct stwi_sink {
 };
 
 struct stwi_transport_ops {
-  /* Starts an attempt; a refusal comes back as DOWN too (queued, not from within). */
+  /* Starts an attempt; a refusal comes back as DOWN too (queued, not from within, unless memory is
+   * lacking for that). */
   void (*dial)(void *transport, uint32_t conn, uint32_t link, const struct stwi_dial *dial);
   /* Writes all of it (the transport keeps what the socket does not take); WRITABLE says when done.
    * `data` has STWI_WRITE_HEADROOM writable bytes before it. */
   void (*write)(void *transport, uint32_t conn, uint32_t link, uint8_t *data, size_t size);
   void (*pause)(void *transport, uint32_t conn, uint32_t link, bool on);
-  /* Ends it at once: RST (SO_LINGER 0) where `abort`, else FIN.  DOWN follows, also for attempts. */
+  /* Ends it at once: RST (SO_LINGER 0) where `abort`, else FIN.  DOWN follows, also for attempts.
+   */
   void (*cut)(void *transport, uint32_t conn, uint32_t link, bool abort);
   /* Cuts everything and frees; no input comes after it returns. */
   void (*free)(void *transport);
@@ -35,8 +39,11 @@ struct stwi_transport {
   void *self;
 };
 
-/* transport_ws: libwebsockets in the upgrade role.  On failure ops is NULL and *why a static or
- * thread-local sentence (names the missing package where the libuv plugin is not installed). */
+/* transport_ws: libwebsockets in the upgrade role.  To be made, used and freed on the thread that
+ * runs `loop`; freed while the loop does not run.  Blocks SIGPIPE in that thread, for OpenSSL; the
+ * process's disposition stays.  Silences libwebsockets' log, which is one per process.
+ * On failure ops is NULL and *why a static sentence (it names the missing package where the libuv
+ * plugin is not installed). */
 struct stwi_transport stwi_transport_ws_new(struct stwi_loop *loop, struct stwi_sink sink,
                                             const char **why);
 

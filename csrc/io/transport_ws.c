@@ -185,7 +185,7 @@ static void op_dial(void *transport, uint32_t conn, uint32_t generation,
 static void op_write(void *transport, uint32_t conn, uint32_t generation, uint8_t *data,
                      size_t size) {
   struct stwi_ws_link *link = stwi_ws_link_of(transport, conn, generation);
-  if (link != NULL && link->up != NULL && !link->is_over)
+  if (link != NULL && link->up != NULL && !link->is_over && !link->up->is_lost)
     stwi_ws_write(link, data, size);
 }
 

@@ -50,16 +50,16 @@ struct stwi_ws {
   struct stwi_ws_lane **lanes; /* by key */
   uint32_t *lane_generations;
   uint32_t lane_capacity;
-  uint32_t lane_hint;      /* no free slot below */
+  uint32_t lane_hint; /* no free slot below */
   struct stwi_ws_link *deferred, **deferred_end;
-  size_t handle_count;     /* open handles of libuv that are ours */
-  int gate;                /* see transport_ws_dial.c */
+  size_t handle_count; /* open handles of libuv that are ours */
+  int gate;            /* see transport_ws_dial.c */
   char gate_name[16];
-  int pipe;                /* of libwebsockets, see transport_ws.c; -1: not known */
-  int fd_limit;            /* libwebsockets has room for descriptors below it */
-  bool is_freeing;         /* nothing is put any more */
+  int pipe;        /* of libwebsockets, see transport_ws.c; -1: not known */
+  int fd_limit;    /* libwebsockets has room for descriptors below it */
+  bool is_freeing; /* nothing is put any more */
   bool has_blocked_sigpipe;
-  size_t read_size;        /* of the last read that gave bytes */
+  size_t read_size; /* of the last read that gave bytes */
   uint8_t buffer[STWI_WS_BUFFER_BYTES];
 };
 
@@ -82,31 +82,31 @@ struct stwi_ws_attempt {
   char *connect;       /* request to the proxy, NULL for none */
   char *name;          /* SNI and name in the certificate */
   char *subprotocols;
-  char accept[32];     /* the one right Sec-WebSocket-Accept */
+  char accept[32]; /* the one right Sec-WebSocket-Accept */
   bool has_failed;
   struct stwi_ws_failure failure; /* the most telling so far */
 };
 
 struct stwi_ws_link {
   struct stwi_ws *ws;
-  struct stwi_ws_link *next;          /* of the same conn */
+  struct stwi_ws_link *next; /* of the same conn */
   struct stwi_ws_link *next_deferred;
   struct stwi_ws_lane *lanes;
-  struct stwi_ws_lane *up;            /* the connection, once ready */
-  struct stwi_ws_attempt *attempt;    /* until ready */
-  const char *detail;                 /* static; why an established link ended */
+  struct stwi_ws_lane *up;         /* the connection, once ready */
+  struct stwi_ws_attempt *attempt; /* until ready */
+  const char *detail;              /* static; why an established link ended */
   stw_cause cause;
   stw_phase phase;
   uint32_t conn, link;
-  bool is_over;     /* no new lane, nothing but DOWN is put */
-  bool is_cut;      /* by the core */
-  bool is_busy;     /* in the middle of something: not to be settled */
+  bool is_over; /* no new lane, nothing but DOWN is put */
+  bool is_cut;  /* by the core */
+  bool is_busy; /* in the middle of something: not to be settled */
   bool is_deferred;
   bool is_paused;
-  bool is_held;     /* readable while paused: libwebsockets waits for a read */
+  bool is_held; /* readable while paused: libwebsockets waits for a read */
   bool is_resuming;
-  bool is_writing;  /* WRITABLE is owed */
-  bool is_broken;   /* a write failed */
+  bool is_writing; /* WRITABLE is owed */
+  bool is_broken;  /* a write failed */
 };
 
 enum stwi_ws_stage { STWI_WS_CONNECTING, STWI_WS_PROXYING, STWI_WS_IN_LWS };
@@ -120,17 +120,17 @@ struct stwi_ws_proxy_answer {
 struct stwi_ws_lane {
   struct stwi_ws_link *link;
   struct stwi_ws_lane *next;
-  struct lws *wsi;  /* NULL: not yet, or destroyed */
-  uv_poll_t *poll;  /* while we do TCP */
+  struct lws *wsi; /* NULL: not yet, or destroyed */
+  uv_poll_t *poll; /* while we do TCP */
   struct stwi_ws_proxy_answer *proxy;
-  uint32_t key;     /* index in ws->lanes */
-  int fd;           /* while we do TCP, else -1 */
-  uint8_t address;  /* index in the attempt's */
+  uint32_t key;    /* index in ws->lanes */
+  int fd;          /* while we do TCP, else -1 */
+  uint8_t address; /* index in the attempt's */
   uint8_t stage;
-  bool is_doomed;   /* to be killed */
-  bool is_lost;     /* its end was looked at */
-  bool is_handed;   /* libwebsockets has taken the descriptor */
-  bool is_gone;     /* WSI_DESTROY came while libwebsockets was still connecting */
+  bool is_doomed; /* to be killed */
+  bool is_lost;   /* its end was looked at */
+  bool is_handed; /* libwebsockets has taken the descriptor */
+  bool is_gone;   /* WSI_DESTROY came while libwebsockets was still connecting */
 };
 
 /* transport_ws.c */

@@ -160,8 +160,7 @@ bool stwi_ws_gate_open(struct stwi_ws *ws) {
   socklen_t size = sizeof name;
   ws->gate = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   /* Bound to nothing: Linux picks an unused abstract name, a NUL and five digits. */
-  if (ws->gate < 0 ||
-      bind(ws->gate, (const struct sockaddr *)&name, sizeof name.sun_family) != 0 ||
+  if (ws->gate < 0 || bind(ws->gate, (const struct sockaddr *)&name, sizeof name.sun_family) != 0 ||
       listen(ws->gate, GATE_BACKLOG) != 0 ||
       getsockname(ws->gate, (struct sockaddr *)&name, &size) != 0 ||
       size <= sizeof name.sun_family + 1)
@@ -408,8 +407,7 @@ static void on_resolved(void *owner, const struct stwi_resolved *resolved) {
   if (resolved->addresses != NULL) {
     attempt->addresses = *resolved->addresses;
   } else {
-    const struct stwi_ws_failure failure =
-        stwi_ws_failure(resolved->cause, "%s", resolved->detail);
+    const struct stwi_ws_failure failure = stwi_ws_failure(resolved->cause, "%s", resolved->detail);
     stwi_ws_fail(link, &failure);
   }
   next_lane(link);

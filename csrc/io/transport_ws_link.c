@@ -110,8 +110,8 @@ struct stwi_ws_link *stwi_ws_link_new(struct stwi_ws *ws, uint32_t conn, uint32_
     return NULL;
   }
   memset(attempt, 0, sizeof *attempt);
-  *link = (struct stwi_ws_link){.ws = ws, .next = ws->conns[conn], .attempt = attempt,
-                                .conn = conn, .link = generation};
+  *link = (struct stwi_ws_link){
+      .ws = ws, .next = ws->conns[conn], .attempt = attempt, .conn = conn, .link = generation};
   ws->conns[conn] = link;
   return link;
 }

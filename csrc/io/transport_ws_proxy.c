@@ -10,11 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum {
-  ANSWER_BYTES_MAX = 16 * 1024,
-  LOGIN_BYTES_MAX = 512,
-  REQUEST_BYTES = 2048
-};
+enum { ANSWER_BYTES_MAX = 16 * 1024, LOGIN_BYTES_MAX = 512, REQUEST_BYTES = 2048 };
 
 /* Where the login in front of the host ends, NULL without one. */
 static const char *end_of_login(const char *proxy) {
@@ -70,10 +66,9 @@ char *stwi_ws_proxy_request(const struct stwi_dial *dial) {
     return NULL;
   const bool is_v6 = strchr(dial->host, ':') != NULL;
   const char *open = is_v6 ? "[" : "", *close = is_v6 ? "]" : "";
-  const int written = snprintf(request, REQUEST_BYTES - 2,
-                               "CONNECT %s%s%s:%u HTTP/1.1\r\nHost: %s%s%s:%u\r\n", open,
-                               dial->host, close, (unsigned)dial->port, open, dial->host, close,
-                               (unsigned)dial->port);
+  const int written = snprintf(
+      request, REQUEST_BYTES - 2, "CONNECT %s%s%s:%u HTTP/1.1\r\nHost: %s%s%s:%u\r\n", open,
+      dial->host, close, (unsigned)dial->port, open, dial->host, close, (unsigned)dial->port);
   if (written <= 0 || written >= REQUEST_BYTES - 2 ||
       !append_login(request, REQUEST_BYTES - 2, dial->proxy)) {
     stwi_free(request);

@@ -1,10 +1,7 @@
 /* An established connection: bytes in, bytes out. */
 #include "io/transport_ws.h"
 
-enum {
-  TLS_READS_MAX = 8,
-  TLS_RECORD_BYTES = 16 * 1024
-};
+enum { TLS_READS_MAX = 8, TLS_RECORD_BYTES = 16 * 1024 };
 
 /* ---- in ---- */
 

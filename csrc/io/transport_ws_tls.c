@@ -87,9 +87,8 @@ static struct stwi_ws_failure broken_file(const char *what, const char *path) {
   char text[128];
   if (reason == NULL)
     ERR_error_string_n(error, text, sizeof text);
-  const struct stwi_ws_failure failure =
-      stwi_ws_failure(STW_CAUSE_CONFIG, "%s %.120s cannot be used: %s", what, path,
-                      reason != NULL ? reason : text);
+  const struct stwi_ws_failure failure = stwi_ws_failure(
+      STW_CAUSE_CONFIG, "%s %.120s cannot be used: %s", what, path, reason != NULL ? reason : text);
   ERR_clear_error();
   return failure;
 }

@@ -177,7 +177,7 @@ static void a_host_that_never_drains_is_refused_in_the_end(void **state) {
     sent++;
     stw_outbox_entry entry;
     size_t count;
-    assert_int_equal(stw_outbox_list(conn, 0, &entry, 1, &count), STW_OK); /* a turn passes */
+    assert_int_equal(host_list(conn, 0, &entry, 1, &count), STW_OK); /* a turn passes */
   }
   EXPECT(status, STW_E_FULL, "drain it");
   assert_in_range(sent, 8, 12);

@@ -85,7 +85,7 @@ static void the_list_is_paged_and_complete(void **state) {
   uint64_t after = 0, seen = 0;
   size_t count;
   do {
-    assert_int_equal(stw_outbox_list(conn, after, entries, 10, &count), STW_OK);
+    assert_int_equal(host_list(conn, after, entries, 10, &count), STW_OK);
     for (size_t i = 0; i < count; i++) {
       after = entries[i].id.number;
       assert_int_equal(after, ++seen);
@@ -147,7 +147,7 @@ static void what_was_written_cannot_be_cancelled_not_even_while_it_waits_again(v
   size_t count;
   assert_int_equal(host_send(conn, "x", &id), STW_OK);
   assert_true(fake_server_has(&host.server, 1));
-  assert_int_equal(stw_outbox_list(conn, 0, &entry, 1, &count), STW_OK);
+  assert_int_equal(host_list(conn, 0, &entry, 1, &count), STW_OK);
   assert_int_equal(entry.state, STW_MESSAGE_INFLIGHT);
   EXPECT(stw_outbox_cancel(conn, id), STW_E_STATE, "cannot be unsent");
   fake_server_be(&host.server, (struct fake_manner){.hangs = true});
@@ -155,7 +155,7 @@ static void what_was_written_cannot_be_cancelled_not_even_while_it_waits_again(v
   do {
     const struct host_event *event = host_wait(&host, conn, STW_EVENT_STATE);
     assert_non_null(event);
-    assert_int_equal(stw_outbox_list(conn, 0, &entry, 1, &count), STW_OK);
+    assert_int_equal(host_list(conn, 0, &entry, 1, &count), STW_OK);
   } while (entry.state != STW_MESSAGE_QUEUED);
   assert_int_equal(entry.attempts, 1);
   EXPECT(stw_outbox_cancel(conn, id), STW_E_STATE, "cannot be unsent");

@@ -72,7 +72,8 @@ static size_t drain(const stw_event **events, size_t max, struct stwi_box_chunk 
 static void messages_come_out_in_order_with_their_bytes(void **state) {
   (void)state;
   make_box(STWI_INBOUND_PAUSE, 1 << 20);
-  for (uint64_t n = 0; n < 1000; n++) put_number(n, n % 700);
+  for (uint64_t n = 0; n < 1000; n++)
+    put_number(n, n % 700);
   const stw_event *events[EVENTS];
   struct stwi_box_chunk *lent = NULL;
   uint64_t expected = 0;
@@ -81,7 +82,8 @@ static void messages_come_out_in_order_with_their_bytes(void **state) {
     for (size_t i = 0; i < count; i++) {
       assert_int_equal(number_of(events[i]), expected);
       const char *data = events[i]->u.message.data;
-      for (size_t k = events[i]->u.message.size - expected % 700; k < events[i]->u.message.size; k++) {
+      for (size_t k = events[i]->u.message.size - expected % 700; k < events[i]->u.message.size;
+           k++) {
         assert_int_equal(data[k], 'x');
       }
       expected++;
@@ -98,13 +100,15 @@ static void pause_is_full_at_the_bound_and_has_room_at_half(void **state) {
   (void)state;
   make_box(STWI_INBOUND_PAUSE, 10000);
   uint64_t put = 0;
-  while (!stwi_box_is_full(&box)) put_number(put++, 100);
+  while (!stwi_box_is_full(&box))
+    put_number(put++, 100);
   assert_true(box.bytes >= 10000);
   assert_false(stwi_box_has_room(&box));
   const stw_event *events[1];
   struct stwi_box_chunk *lent = NULL;
   uint64_t got = 0;
-  while (!stwi_box_has_room(&box)) got += drain(events, 1, &lent);
+  while (!stwi_box_has_room(&box))
+    got += drain(events, 1, &lent);
   assert_in_range(got, put / 2 - 1, put / 2 + 2);
   stwi_box_release(lent);
   stwi_box_fini(&box);
@@ -169,10 +173,12 @@ static void latest_by_key_keeps_one_of_each_key(void **state) {
                (const char *)events[i]->u.message.data);
       assert_int_equal(sscanf(text, "k%d:round %d", &key, &round), 2);
       got++;
-      if (round == 499) has_last[key] = true;
+      if (round == 499)
+        has_last[key] = true;
     }
   }
-  for (int key = 0; key < 20; key++) assert_true(has_last[key]);
+  for (int key = 0; key < 20; key++)
+    assert_true(has_last[key]);
   assert_int_equal(missing + got, 500 * 20);
   stwi_box_release(lent);
   stwi_box_fini(&box);
@@ -181,7 +187,8 @@ static void latest_by_key_keeps_one_of_each_key(void **state) {
 static void proofs_behind_one_another_merge(void **state) {
   (void)state;
   make_box(STWI_INBOUND_PAUSE, 10000);
-  for (uint64_t n = 1; n <= 500; n++) put_proof(STW_PROOF_RECEIVED, n);
+  for (uint64_t n = 1; n <= 500; n++)
+    put_proof(STW_PROOF_RECEIVED, n);
   put_proof(STW_PROOF_WRITTEN, 600);
   const stw_event *events[EVENTS];
   struct stwi_box_chunk *lent = NULL;
@@ -192,7 +199,8 @@ static void proofs_behind_one_another_merge(void **state) {
   stwi_box_fini(&box);
 }
 
-/* Written and received take turns, so neighbours never merge: a host that sends but never drains. */
+/* Written and received take turns, so neighbours never merge: a host that sends but never drains.
+ */
 static void proofs_of_a_sleeping_host_coalesce_by_kind(void **state) {
   (void)state;
   make_box(STWI_INBOUND_PAUSE, 10000);
@@ -280,7 +288,8 @@ static void random_traffic(enum stwi_inbound policy, struct stwi_random *random)
     }
   }
   assert_int_equal(got + missing, put);
-  if (policy == STWI_INBOUND_PAUSE) assert_int_equal(missing, 0);
+  if (policy == STWI_INBOUND_PAUSE)
+    assert_int_equal(missing, 0);
   stwi_box_release(lent);
   stwi_box_fini(&box);
 }

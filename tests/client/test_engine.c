@@ -81,7 +81,7 @@ static uint32_t lowest_free_slot(struct stwi_engine *engine) {
 static void pass_turn(stw_conn conn) {
   stw_outbox_entry entry;
   size_t count;
-  assert_int_equal(stw_outbox_list(conn, 0, &entry, 1, &count), STW_OK);
+  assert_int_equal(host_list(conn, 0, &entry, 1, &count), STW_OK);
 }
 
 static void slots_are_given_back(void **state) {

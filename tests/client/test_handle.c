@@ -81,7 +81,8 @@ static void made_up_handles_are_refused(void **state) {
   assert_int_equal(stwi_handle_hold(UINT64_MAX, STWI_HANDLE_CONN, &found), STW_E_HANDLE);
   for (int i = 0; i < 1000000; i++) {
     uint64_t id = stwi_random_next(&random);
-    if (i % 2 == 0) id = (id & 0xffffff000003ffu) | (uint64_t)STWI_HANDLE_CONN << 56;
+    if (i % 2 == 0)
+      id = (id & 0xffffff000003ffu) | (uint64_t)STWI_HANDLE_CONN << 56;
     assert_int_equal(stwi_handle_hold(id, STWI_HANDLE_CONN, &found), STW_E_HANDLE);
   }
 }
@@ -111,7 +112,8 @@ static void *hold_and_drop(void *arg) {
   void *found;
   while (!atomic_load(&race->is_over)) {
     uint64_t id = atomic_load(&race->id);
-    if (stwi_handle_hold(id, STWI_HANDLE_CONN, &found) != STW_OK) continue;
+    if (stwi_handle_hold(id, STWI_HANDLE_CONN, &found) != STW_OK)
+      continue;
     struct object *object = found;
     assert_int_equal(atomic_load(&object->frees), 0); /* never freed while held */
     stwi_handle_drop(id);
@@ -123,7 +125,8 @@ static void holding_races_retiring_without_use_after_free(void **state) {
   (void)state;
   struct race race = {0};
   pthread_t threads[2];
-  for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, hold_and_drop, &race);
+  for (int i = 0; i < 2; i++)
+    pthread_create(&threads[i], NULL, hold_and_drop, &race);
   struct object *objects = calloc(20000, sizeof *objects);
   for (int i = 0; i < 20000; i++) {
     uint64_t id = stwi_handle_new(STWI_HANDLE_CONN, &objects[i], free_object);
@@ -131,8 +134,10 @@ static void holding_races_retiring_without_use_after_free(void **state) {
     assert_true(stwi_handle_retire(id));
   }
   atomic_store(&race.is_over, true);
-  for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
-  for (int i = 0; i < 20000; i++) assert_int_equal(objects[i].frees, 1);
+  for (int i = 0; i < 2; i++)
+    pthread_join(threads[i], NULL);
+  for (int i = 0; i < 20000; i++)
+    assert_int_equal(objects[i].frees, 1);
   free(objects);
 }
 

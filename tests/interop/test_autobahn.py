@@ -7,7 +7,6 @@ the cases count every PING; a conn that dials again after its case is cut before
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -63,18 +62,19 @@ async def ask(url: str) -> str:
 
 async def run_all(groups: list[str]) -> list[CaseResult]:
     """Every case of these groups, one after the other; if some fail, only those."""
+    results: list[CaseResult] = []
     async with run_fuzzingserver(groups, host="127.0.0.1", port=0) as server:
         base = f"ws://127.0.0.1:{server.port}"
         count = int(await ask(f"{base}/getCaseCount"))
         for number in range(1, count + 1):
             await run_case(f"{base}/runCase?case={number}&agent={AGENT}")
-        result = asyncio.create_task(server.get_result())
-        with contextlib.suppress(steadwire.ConnectError, steadwire.Timeout):
-            await run_case(f"{base}/updateReports?agent={AGENT}")
+        waiting = asyncio.create_task(server.get_result())
+        await run_case(f"{base}/updateReports?agent={AGENT}")
         try:
-            return list(await asyncio.wait_for(result, CASE_S))
+            results += await asyncio.wait_for(waiting, CASE_S)
         except FailureError as failed:
-            return list(failed.results)
+            results += failed.results
+    return results
 
 
 @pytest.mark.parametrize("group", GROUPS)

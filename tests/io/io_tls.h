@@ -1,4 +1,4 @@
-/* io_tls.h: certificates made on the spot, each wrong in its own way, and TLS peers that show them. */
+/* io_tls.h: certificates made on the spot, each wrong in its own way, and peers that show them. */
 #ifndef TESTS_IO_TLS_H
 #define TESTS_IO_TLS_H
 
@@ -17,12 +17,12 @@ struct cert {
 };
 
 struct cert_wish {
-  const char *name;         /* subject */
-  const char *san;          /* "DNS:example.test,IP:127.0.0.1", NULL for none */
-  const char *eku;          /* "serverAuth", NULL for none */
-  long from_s, until_s;     /* from now; both 0: a day around now */
-  int rsa_bits;             /* 0: P-256 */
-  const EVP_MD *digest;     /* NULL: SHA-256 */
+  const char *name;     /* subject */
+  const char *san;      /* "DNS:example.test,IP:127.0.0.1", NULL for none */
+  const char *eku;      /* "serverAuth", NULL for none */
+  long from_s, until_s; /* from now; both 0: a day around now */
+  int rsa_bits;         /* 0: P-256 */
+  const EVP_MD *digest; /* NULL: SHA-256 */
   bool is_ca;
   const struct cert *issuer; /* NULL: self-signed */
 };
@@ -86,11 +86,11 @@ static inline void cert_save(const struct cert *cert, bool with_key, char *path,
 struct tls_peer {
   struct peer peer; /* first: a peer's serve function gets it */
   struct cert cert;
-  X509 *extra;      /* sent along, NULL for none */
-  X509 *client_ca;  /* client certificates of this one are required, NULL for none */
-  int max_version;  /* 0: any */
+  X509 *extra;     /* sent along, NULL for none */
+  X509 *client_ca; /* client certificates of this one are required, NULL for none */
+  int max_version; /* 0: any */
   const char *ciphers;
-  char sni[128];    /* "" if none came */
+  char sni[128]; /* "" if none came */
   bool has_alpn;
   bool was_shut_down; /* the client said close_notify */
   void (*serve)(struct tls_peer *peer, SSL *ssl);

@@ -113,8 +113,7 @@ static inline void world_open(struct world *world) {
   world->loop = stwi_loop_new(&hooks);
   assert_non_null(world->loop);
   const char *why = NULL;
-  world->transport =
-      stwi_transport_ws_new(world->loop, (struct stwi_sink){world, world_put}, &why);
+  world->transport = stwi_transport_ws_new(world->loop, (struct stwi_sink){world, world_put}, &why);
   if (why != NULL)
     fail_msg("%s", why);
   assert_non_null(world->transport.ops);
@@ -170,9 +169,15 @@ static inline bool link_1_has_5(struct world *world) {
 }
 
 static inline struct stwi_dial plain_dial(uint16_t port) {
-  return (struct stwi_dial){.host = "127.0.0.1", .port = port, .path = "/", .subprotocols = "",
-                            .ca_file = "", .client_cert = "", .client_key = "",
-                            .server_name = "", .proxy = ""};
+  return (struct stwi_dial){.host = "127.0.0.1",
+                            .port = port,
+                            .path = "/",
+                            .subprotocols = "",
+                            .ca_file = "",
+                            .client_cert = "",
+                            .client_key = "",
+                            .server_name = "",
+                            .proxy = ""};
 }
 
 static inline void world_dial(struct world *world, uint32_t link, const struct stwi_dial *dial) {
@@ -195,7 +200,7 @@ struct peer {
   pthread_t thread;
   int accept_count; /* how many connections are served before the thread ends */
   void (*serve)(struct peer *peer, int fd);
-  const char *answer;   /* used by some */
+  const char *answer; /* used by some */
   char request[16 * 1024];
   bool has_started;
   _Atomic int served;

@@ -83,7 +83,7 @@ static void stop_when_due(struct host *host, stwi_time now) {
 
 static void deadline_runs_a_turn_and_never_early(void **state) {
   (void)state;
-  static const uint64_t waits[] = {0, 1, STWI_US, STWI_MS - 1, STWI_MS, 3 * STWI_MS + 7,
+  static const uint64_t waits[] = {0,           1, STWI_US, STWI_MS - 1, STWI_MS, 3 * STWI_MS + 7,
                                    20 * STWI_MS};
   for (size_t i = 0; i < sizeof waits / sizeof waits[0]; i++) {
     struct host host;

@@ -151,16 +151,17 @@ static void numeric_hosts_need_no_question(void **state) {
   assert_false(stwi_address_equal(&address, &other));
   stwi_address_format(&other, text);
   assert_string_equal(text, "2001:db8::1");
-  static const char *const names[] = {"localhost", "", "1.2.3", "1.2.3.4.5", "[::1]", "::1%lo",
-                                      "256.1.1.1", "0x7f.1"};
+  static const char *const names[] = {"localhost", "",       "1.2.3",     "1.2.3.4.5",
+                                      "[::1]",     "::1%lo", "256.1.1.1", "0x7f.1"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     assert_false(stwi_address_parse(&address, names[i], 1));
 }
 
 static void families_alternate_and_repeats_go(void **state) {
   (void)state;
-  static const char *const list[] = {"2001:db8::1", "2001:db8::2", "?", "2001:db8::1",
-                                     "192.0.2.1", "2001:db8::3", "192.0.2.2", "192.0.2.1", NULL};
+  static const char *const list[] = {"2001:db8::1", "2001:db8::2", "?",
+                                     "2001:db8::1", "192.0.2.1",   "2001:db8::3",
+                                     "192.0.2.2",   "192.0.2.1",   NULL};
   struct asked asked;
   open_resolver(&asked);
   answers = list;
@@ -256,8 +257,7 @@ static void cancelled_question_is_not_answered(void **state) {
   memset(&other, 0, sizeof other);
   answers = list;
   is_held = true;
-  struct stwi_lookup *first =
-      stwi_resolve(asked.resolver, "name.test", 80, on_done, &asked);
+  struct stwi_lookup *first = stwi_resolve(asked.resolver, "name.test", 80, on_done, &asked);
   assert_non_null(stwi_resolve(asked.resolver, "name.test", 80, on_done, &other));
   stwi_resolve_cancel(first);
   is_held = false;

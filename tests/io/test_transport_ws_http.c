@@ -120,7 +120,8 @@ static void answer_that_is_no_upgrade_is_refused(void **state) {
   (void)state;
 #define OK_LINES "Upgrade: websocket\r\nConnection: Upgrade\r\n"
   refused_as("HTTP/1.1 101 X\r\n" OK_LINES "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n"
-             "\r\n", STW_CAUSE_UPGRADE_INVALID, "does not fit our key");
+             "\r\n",
+             STW_CAUSE_UPGRADE_INVALID, "does not fit our key");
   refused_as("HTTP/1.1 101 X\r\n" OK_LINES "\r\n", STW_CAUSE_UPGRADE_INVALID,
              "lacks Sec-WebSocket-Accept");
   refused_as("HTTP/1.1 101 X\r\nConnection: Upgrade\r\n\r\n", STW_CAUSE_UPGRADE_INVALID,
@@ -184,11 +185,12 @@ static void reset_with_and_without_an_answer(void **state) {
 
 static void header_over_the_bound_is_refused(void **state) {
   (void)state;
-  char *answer = malloc(64 * 1024);
-  int size = sprintf(answer, "HTTP/1.1 101 X\r\n" OK_LINES);
-  for (int i = 0; i < 500; i++)
-    size += sprintf(answer + size, "X-Filler-%d: %0100d\r\n", i, i);
-  sprintf(answer + size, "\r\n");
+  enum { ROOM = 64 * 1024 };
+  char *answer = malloc(ROOM);
+  size_t size = (size_t)snprintf(answer, ROOM, "HTTP/1.1 101 X\r\n" OK_LINES);
+  for (int i = 0; i < 400; i++)
+    size += (size_t)snprintf(answer + size, ROOM - size, "X-Filler-%d: %0100d\r\n", i, i);
+  snprintf(answer + size, ROOM - size, "\r\n");
   refused_as(answer, STW_CAUSE_UPGRADE_INVALID, "4096");
   memcpy(answer, "HTTP/1.1 401", 12);
   refused_as(answer, STW_CAUSE_HTTP_401, "401");
@@ -217,7 +219,8 @@ static void subprotocol_must_be_one_that_was_asked_for(void **state) {
                                          {"Sec-WebSocket-Protocol: B\r\n", "a,b"},
                                          {"Sec-WebSocket-Protocol: a, b\r\n", "a,b"},
                                          {"Sec-WebSocket-Protocol: a\r\n"
-                                          "Sec-WebSocket-Protocol: b\r\n", "a,b"}};
+                                          "Sec-WebSocket-Protocol: b\r\n",
+                                          "a,b"}};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     outcome = upgraded_with(wrong[i][0], wrong[i][1]);
     assert_false(outcome.is_ready);
@@ -281,7 +284,8 @@ static void request_is_ours_alone(void **state) {
            "GET /feed?x=1&y=%%20 HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
            "Connection: Upgrade\r\nSec-WebSocket-Key: %.24s\r\nSec-WebSocket-Version: 13\r\n"
            "Sec-WebSocket-Protocol: a,b\r\nOrigin: https://example.net\r\n"
-           "Authorization: Bearer t\r\n\r\n", (unsigned)peer.port, key + 19);
+           "Authorization: Bearer t\r\n\r\n",
+           (unsigned)peer.port, key + 19);
   assert_string_equal(peer.request, wanted);
 }
 

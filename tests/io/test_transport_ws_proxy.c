@@ -75,10 +75,12 @@ static void login_is_sent_to_the_proxy_and_never_told(void **state) {
 
 static void refusals_of_the_proxy(void **state) {
   (void)state;
-  static const char *const answers[] = {
-      "HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP/1.1 502 Bad Gateway\r\n\r\n",
-      "HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n", "SSH-2.0-OpenSSH\r\n", "HTTP/1.1 2x0 OK\r\n\r\n",
-      ""};
+  static const char *const answers[] = {"HTTP/1.1 403 Forbidden\r\n\r\n",
+                                        "HTTP/1.1 502 Bad Gateway\r\n\r\n",
+                                        "HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n",
+                                        "SSH-2.0-OpenSSH\r\n",
+                                        "HTTP/1.1 2x0 OK\r\n\r\n",
+                                        ""};
   for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
     struct peer peer = {.answer = answers[i]};
     const struct outcome outcome = dial_through(&peer, serve_refusal, "");
@@ -127,9 +129,18 @@ static void option_is_parsed(void **state) {
   assert_true(stwi_ws_proxy_parse("[::1]:65535", host, sizeof host, &port));
   assert_string_equal(host, "::1");
   assert_int_equal(port, 65535);
-  static const char *const wrong[] = {"proxy", "proxy:", ":80", "proxy:0", "proxy:65536",
-                                      "proxy:8o", "proxy:+8", "user@:80", "[::1:80", "[]:80",
-                                      "a-name-of-more-than-15-bytes:80", ""};
+  static const char *const wrong[] = {"proxy",
+                                      "proxy:",
+                                      ":80",
+                                      "proxy:0",
+                                      "proxy:65536",
+                                      "proxy:8o",
+                                      "proxy:+8",
+                                      "user@:80",
+                                      "[::1:80",
+                                      "[]:80",
+                                      "a-name-of-more-than-15-bytes:80",
+                                      ""};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     if (stwi_ws_proxy_parse(wrong[i], host, sizeof host, &port))
       fail_msg("%s was taken", wrong[i]);

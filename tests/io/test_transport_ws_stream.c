@@ -16,8 +16,7 @@ static uint8_t *make_pattern(size_t size) {
   return data;
 }
 
-static void open_to(struct world *world, struct peer *peer,
-                    void (*serve)(struct peer *, int)) {
+static void open_to(struct world *world, struct peer *peer, void (*serve)(struct peer *, int)) {
   peer_start(peer, serve);
   world_open(world);
   const struct stwi_dial dial = plain_dial(peer->port);
@@ -153,6 +152,32 @@ static void flood_does_not_hold_up_what_is_written(void **state) {
   free(data);
   cut(&world, true);
   world_run(&world, link_1_is_down);
+  close_both(&world, &peer);
+}
+
+static void answer_at_once(struct world *world, const struct stwi_input *input) {
+  if (input->kind == STWI_IN_READY)
+    world_write(world, 1, "hello", 5);
+  if (input->kind == STWI_IN_BYTES && world->links[1].size == 5)
+    world_write(world, 1, " again", 6);
+}
+
+static bool link_1_has_11(struct world *world) {
+  return world->links[1].size >= 11;
+}
+
+static void write_from_inside_the_sink(void **state) {
+  (void)state;
+  struct world world;
+  struct peer peer = {0};
+  peer_start(&peer, serve_echo);
+  world_open(&world);
+  world.on_input = answer_at_once;
+  const struct stwi_dial dial = plain_dial(peer.port);
+  world_dial(&world, 1, &dial);
+  world_run(&world, link_1_has_11);
+  assert_memory_equal(world.links[1].bytes, "hello again", 11);
+  assert_int_equal(world.links[1].writable_count, 2);
   close_both(&world, &peer);
 }
 
@@ -407,6 +432,31 @@ static void cut_from_inside_the_sink(void **state) {
   close_both(&world, &peer);
 }
 
+static void write_back(struct world *world, const struct stwi_input *input) {
+  if (input->kind == STWI_IN_BYTES)
+    world_write(world, 1, "pong", 4);
+}
+
+/* The last bytes come from inside the end; what is answered to them goes nowhere. */
+static void write_from_inside_the_end(void **state) {
+  (void)state;
+  struct world world;
+  struct peer peer = {0};
+  open_to(&world, &peer, serve_reset);
+  set_pause(&world, true);
+  world.turn_count = 0;
+  world_run(&world, has_turned_20_times);
+  peer.is_released = true;
+  while (peer.served == 0)
+    sched_yield();
+  world.on_input = write_back;
+  set_pause(&world, false);
+  world_run(&world, link_1_is_down);
+  assert_int_equal(world.links[1].cause, STW_CAUSE_ABNORMAL_RST);
+  assert_memory_equal(world.links[1].bytes, "farewell", 8);
+  close_both(&world, &peer);
+}
+
 static void dead_link_ignores_everything(void **state) {
   (void)state;
   struct world world;
@@ -430,6 +480,7 @@ int main(void) {
       cmocka_unit_test(big_write_comes_back_whole),
       cmocka_unit_test(writable_waits_until_the_socket_took_all),
       cmocka_unit_test(flood_does_not_hold_up_what_is_written),
+      cmocka_unit_test(write_from_inside_the_sink),
       cmocka_unit_test(paused_link_reads_nothing_and_loses_nothing),
       cmocka_unit_test(pause_and_go_on_after_every_piece),
       cmocka_unit_test(fin_is_told_from_reset),
@@ -440,6 +491,7 @@ int main(void) {
       cmocka_unit_test(abort_is_at_once),
       cmocka_unit_test(cut_does_not_wait_for_a_peer_that_does_not_read),
       cmocka_unit_test(cut_from_inside_the_sink),
+      cmocka_unit_test(write_from_inside_the_end),
       cmocka_unit_test(dead_link_ignores_everything),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,8 +30,10 @@ static int free_roots(void **state) {
 }
 
 static struct cert make_leaf(void) {
-  return cert_make((struct cert_wish){.name = "leaf", .san = "DNS:example.test,IP:127.0.0.1",
-                                      .eku = "serverAuth", .issuer = &root});
+  return cert_make((struct cert_wish){.name = "leaf",
+                                      .san = "DNS:example.test,IP:127.0.0.1",
+                                      .eku = "serverAuth",
+                                      .issuer = &root});
 }
 
 static struct stwi_dial tls_dial(uint16_t port, const char *name, const char *ca_file) {
@@ -111,31 +113,53 @@ struct bad_case {
 static void bad_certificates_are_told_apart(void **state) {
   (void)state;
   const struct bad_case cases[] = {
-      {"expired", {.san = "DNS:example.test", .from_s = -9 * CERT_DAY_S, .until_s = -60,
-                   .issuer = &root}, "example.test", STW_CAUSE_TLS_EXPIRED},
-      {"not yet valid", {.san = "DNS:example.test", .from_s = CERT_DAY_S,
-                         .until_s = 9 * CERT_DAY_S, .issuer = &root}, "example.test",
+      {"expired",
+       {.san = "DNS:example.test", .from_s = -9 * CERT_DAY_S, .until_s = -60, .issuer = &root},
+       "example.test",
        STW_CAUSE_TLS_EXPIRED},
-      {"another name", {.san = "DNS:other.test", .issuer = &root}, "example.test",
+      {"not yet valid",
+       {.san = "DNS:example.test",
+        .from_s = CERT_DAY_S,
+        .until_s = 9 * CERT_DAY_S,
+        .issuer = &root},
+       "example.test",
+       STW_CAUSE_TLS_EXPIRED},
+      {"another name",
+       {.san = "DNS:other.test", .issuer = &root},
+       "example.test",
        STW_CAUSE_TLS_NAME},
       {"name for an address", {.san = "DNS:127.0.0.1", .issuer = &root}, "", STW_CAUSE_TLS_NAME},
       {"another address", {.san = "IP:127.0.0.2", .issuer = &root}, "", STW_CAUSE_TLS_NAME},
       {"another IPv6 address", {.san = "IP:::2", .issuer = &root}, "::1", STW_CAUSE_TLS_NAME},
-      {"wildcard over two labels", {.san = "DNS:*.test", .issuer = &root}, "a.example.test",
+      {"wildcard over two labels",
+       {.san = "DNS:*.test", .issuer = &root},
+       "a.example.test",
        STW_CAUSE_TLS_NAME},
-      {"partial wildcard", {.san = "DNS:ex*.test", .issuer = &root}, "example.test",
+      {"partial wildcard",
+       {.san = "DNS:ex*.test", .issuer = &root},
+       "example.test",
        STW_CAUSE_TLS_NAME},
-      {"unknown CA", {.san = "DNS:example.test", .issuer = &other_root}, "example.test",
+      {"unknown CA",
+       {.san = "DNS:example.test", .issuer = &other_root},
+       "example.test",
        STW_CAUSE_TLS_UNTRUSTED},
       {"self-signed", {.san = "DNS:example.test"}, "example.test", STW_CAUSE_TLS_UNTRUSTED},
-      {"missing intermediate", {.san = "DNS:example.test", .issuer = &middle}, "example.test",
+      {"missing intermediate",
+       {.san = "DNS:example.test", .issuer = &middle},
+       "example.test",
        STW_CAUSE_TLS_UNTRUSTED},
-      {"for clients only", {.san = "DNS:example.test", .eku = "clientAuth", .issuer = &root},
-       "example.test", STW_CAUSE_TLS_UNTRUSTED},
-      {"weak key", {.san = "DNS:example.test", .rsa_bits = 1024, .issuer = &root},
-       "example.test", STW_CAUSE_TLS_UNTRUSTED},
-      {"weak signature", {.san = "DNS:example.test", .digest = EVP_sha1(), .issuer = &root},
-       "example.test", STW_CAUSE_TLS_UNTRUSTED},
+      {"for clients only",
+       {.san = "DNS:example.test", .eku = "clientAuth", .issuer = &root},
+       "example.test",
+       STW_CAUSE_TLS_UNTRUSTED},
+      {"weak key",
+       {.san = "DNS:example.test", .rsa_bits = 1024, .issuer = &root},
+       "example.test",
+       STW_CAUSE_TLS_UNTRUSTED},
+      {"weak signature",
+       {.san = "DNS:example.test", .digest = EVP_sha1(), .issuer = &root},
+       "example.test",
+       STW_CAUSE_TLS_UNTRUSTED},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     struct cert_wish wish = cases[i].wish;
@@ -143,8 +167,7 @@ static void bad_certificates_are_told_apart(void **state) {
     struct tls_peer peer = {.cert = cert_make(wish)};
     const struct tls_outcome outcome = dial_tls(&peer, tls_dial(0, cases[i].name, root_file));
     if (outcome.is_ready || outcome.seen.cause != cases[i].cause)
-      fail_msg("%s: cause %d, \"%s\"", cases[i].what, (int)outcome.seen.cause,
-               outcome.seen.detail);
+      fail_msg("%s: cause %d, \"%s\"", cases[i].what, (int)outcome.seen.cause, outcome.seen.detail);
     assert_int_equal(peer.peer.request[0], '\0'); /* no header, no secret was sent */
   }
 }
@@ -153,9 +176,8 @@ static void bad_certificates_are_told_apart(void **state) {
 static void issuer_that_is_no_ca_is_untrusted(void **state) {
   (void)state;
   struct cert leaf = make_leaf();
-  struct tls_peer peer = {.cert = cert_make((struct cert_wish){.name = "x",
-                                                               .san = "DNS:example.test",
-                                                               .issuer = &leaf}),
+  struct tls_peer peer = {.cert = cert_make((struct cert_wish){
+                              .name = "x", .san = "DNS:example.test", .issuer = &leaf}),
                           .extra = leaf.x509};
   const struct tls_outcome outcome = dial_tls(&peer, tls_dial(0, "example.test", root_file));
   assert_int_equal(outcome.seen.cause, STW_CAUSE_TLS_UNTRUSTED);
@@ -164,9 +186,8 @@ static void issuer_that_is_no_ca_is_untrusted(void **state) {
 
 static void intermediate_that_is_sent_along_is_used(void **state) {
   (void)state;
-  struct tls_peer peer = {.cert = cert_make((struct cert_wish){.name = "x",
-                                                               .san = "DNS:example.test",
-                                                               .issuer = &middle}),
+  struct tls_peer peer = {.cert = cert_make((struct cert_wish){
+                              .name = "x", .san = "DNS:example.test", .issuer = &middle}),
                           .extra = middle.x509};
   assert_true(dial_tls(&peer, tls_dial(0, "example.test", root_file)).is_ready);
 }
@@ -176,25 +197,26 @@ static void address_is_checked_and_sends_no_server_name(void **state) {
   struct tls_peer peer = {.cert = make_leaf()};
   assert_true(dial_tls(&peer, tls_dial(0, "", root_file)).is_ready);
   assert_string_equal(peer.sni, "");
-  struct tls_peer v6 = {.cert = cert_make((struct cert_wish){.name = "x", .san = "IP:::1",
-                                                             .issuer = &root})};
+  struct tls_peer v6 = {
+      .cert = cert_make((struct cert_wish){.name = "x", .san = "IP:::1", .issuer = &root})};
   assert_true(dial_tls(&v6, tls_dial(0, "::1", root_file)).is_ready);
 }
 
 /* Longer than libwebsockets keeps. */
 static void name_of_full_length_is_checked(void **state) {
   (void)state;
-  char name[300] = "", san[320];
-  while (strlen(name) < 200)
-    strncat(name, "abcdefghijklmnopqrstuvwxyz.", sizeof name - strlen(name) - 1);
-  strncat(name, "test", sizeof name - strlen(name) - 1);
+  char name[300], san[320];
+  size_t size = 0;
+  while (size < 200)
+    size += (size_t)snprintf(name + size, sizeof name - size, "abcdefghijklmnopqrstuvwxyz.");
+  snprintf(name + size, sizeof name - size, "test");
   snprintf(san, sizeof san, "DNS:%s", name);
-  struct tls_peer peer = {.cert = cert_make((struct cert_wish){.name = "x", .san = san,
-                                                               .issuer = &root})};
+  struct tls_peer peer = {
+      .cert = cert_make((struct cert_wish){.name = "x", .san = san, .issuer = &root})};
   assert_true(dial_tls(&peer, tls_dial(0, name, root_file)).is_ready);
   name[180] = 'x';
-  struct tls_peer wrong = {.cert = cert_make((struct cert_wish){.name = "x", .san = san,
-                                                                .issuer = &root})};
+  struct tls_peer wrong = {
+      .cert = cert_make((struct cert_wish){.name = "x", .san = san, .issuer = &root})};
   assert_int_equal(dial_tls(&wrong, tls_dial(0, name, root_file)).seen.cause, STW_CAUSE_TLS_NAME);
 }
 
@@ -238,8 +260,8 @@ static void ca_file_is_the_only_trust(void **state) {
 
 static void old_versions_are_refused(void **state) {
   (void)state;
-  struct tls_peer peer = {.cert = make_leaf(), .max_version = TLS1_1_VERSION,
-                          .ciphers = "ALL:@SECLEVEL=0"};
+  struct tls_peer peer = {
+      .cert = make_leaf(), .max_version = TLS1_1_VERSION, .ciphers = "ALL:@SECLEVEL=0"};
   const struct tls_outcome outcome = dial_tls(&peer, tls_dial(0, "example.test", root_file));
   assert_int_equal(outcome.seen.cause, STW_CAUSE_TLS_PROTOCOL);
   struct tls_peer twelve = {.cert = make_leaf(), .max_version = TLS1_2_VERSION};
@@ -287,10 +309,9 @@ static void serve_reset(struct peer *peer, int fd) {
 
 static void peer_without_tls_is_a_protocol_error(void **state) {
   (void)state;
-  static const char *const answers[] = {"HTTP/1.1 400 Bad Request\r\n\r\n",
-                                        "220 smtp.example.test ESMTP\r\n",
-                                        "SSH-2.0-OpenSSH_9.2\r\n",
-                                        "\x16\x03\x03\xff\xff garbage garbage garbage"};
+  static const char *const answers[] = {
+      "HTTP/1.1 400 Bad Request\r\n\r\n", "220 smtp.example.test ESMTP\r\n",
+      "SSH-2.0-OpenSSH_9.2\r\n", "\x16\x03\x03\xff\xff garbage garbage garbage"};
   for (size_t i = 0; i < 4; i++)
     assert_int_equal(dial_not_tls(answers[i], serve_text).cause, STW_CAUSE_TLS_PROTOCOL);
 }
@@ -317,8 +338,8 @@ static void missing_client_certificate_is_the_servers_alert(void **state) {
 static void client_certificate_is_shown(void **state) {
   (void)state;
   char file[256];
-  struct cert client = cert_make((struct cert_wish){.name = "client", .eku = "clientAuth",
-                                                    .issuer = &root});
+  struct cert client =
+      cert_make((struct cert_wish){.name = "client", .eku = "clientAuth", .issuer = &root});
   cert_save(&client, true, file, sizeof file);
   struct tls_peer peer = {.cert = make_leaf(), .client_ca = root.x509};
   struct stwi_dial dial = tls_dial(0, "example.test", root_file);

@@ -150,6 +150,14 @@ stw_conn_view host_look(stw_conn conn) {
   return view;
 }
 
+stw_status host_list(stw_conn conn, uint64_t after, stw_outbox_entry *entries, size_t max,
+                     size_t *count) {
+  stw_status status = STW_E_TIMEOUT;
+  for (int i = 0; i < HOST_GUARD_MS / 1000 && status == STW_E_TIMEOUT; i++)
+    status = stw_outbox_list(conn, after, entries, max, count);
+  return status;
+}
+
 void host_expect(stw_status got, stw_status status, const char *word, const char *where) {
   if (got != status)
     fail_msg("%s: %s, not %s (%s)", where, stw_status_find(got)->name,

@@ -44,6 +44,9 @@ void host_wait_proof(struct host *host, stw_conn conn, stw_proof proof, uint64_t
 size_t host_count(const struct host *host, stw_event_kind kind);
 stw_status host_send(stw_conn conn, const char *text, stw_message_id *id);
 stw_conn_view host_look(stw_conn conn);
+/* stw_outbox_list, again while a starved engine thread has not answered: E_TIMEOUT says so. */
+stw_status host_list(stw_conn conn, uint64_t after, stw_outbox_entry *entries, size_t max,
+                     size_t *count);
 
 /* The status is `status`, and the last error has `word` in it. */
 void host_expect(stw_status got, stw_status status, const char *word, const char *where);
