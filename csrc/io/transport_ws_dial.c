@@ -404,6 +404,8 @@ static void on_resolved(void *owner, const struct stwi_resolved *resolved) {
   struct stwi_ws_link *link = owner;
   struct stwi_ws_attempt *attempt = link->attempt;
   attempt->lookup = NULL;
+  if (link->is_over)
+    return; /* it was cut, and is settled where that was deferred to */
   if (resolved->addresses != NULL) {
     attempt->addresses = *resolved->addresses;
   } else {
