@@ -49,6 +49,10 @@ static int read_all(struct stwi_ws_lane *lane) {
   struct stwi_ws_link *link = lane->link;
   const bool is_tls = lws_get_ssl(lane->wsi) != NULL;
   int reads = 0;
+  /* What is read may answer the last of what was written: that comes first. */
+  stwi_ws_writable(lane);
+  if (link->is_over)
+    return 0;
   do {
     if (read_once(lane) < 0)
       return end_read(lane);

@@ -13,19 +13,24 @@ Conn.__index = Conn
 Conn.__name = "steadwire.conn"
 
 -- What may wait in the queue while something else is waited for.
-local HELD_EVENTS = 65536
-local HELD_BYTES = 64 * 1024 * 1024
+Conn._held_events = 65536
+Conn._held_bytes = 64 * 1024 * 1024
 -- The engine bounds the close handshake; this is for an engine that does not.
 local CLOSE_GRACE = 5
 local UNDELIVERED_LISTED = 1000
-local CLOSE_TIMEOUT = core.words.options.close_timeout.default
 
 local weak = { __mode = "v" }
+
+-- A duration among the options that the face itself uses.
+local function setting(settings, name)
+  return core.duration(settings[name] or core.words.options[name].default)
+end
 
 function Conn.new(handle, settings, credentials)
   return setmetatable({
     _core = handle,
-    _close_timeout = core.duration(settings.close_timeout or CLOSE_TIMEOUT),
+    _close_timeout = setting(settings, "close_timeout"),
+    _connect_timeout = setting(settings, "connect_timeout"),
     _credentials = credentials,
     _queue = {},
     _head = 1,
@@ -86,7 +91,7 @@ function absorbers.credentials_needed(self, event)
 end
 
 local function is_over_bound(self)
-  return self._tail - self._head >= HELD_EVENTS or self._bytes >= HELD_BYTES
+  return self._tail - self._head >= self._held_events or self._bytes >= self._held_bytes
 end
 
 -- Takes one batch out of the mailbox.  Answers how many, or nil, message, code.
@@ -448,14 +453,18 @@ local function is_in(self, wanted)
   end
 end
 
---- Waits until the conn is in a state ("online").
--- True, or nil, message and "timeout", "interrupted" or the cause of its end.
+--- Waits until the conn is in a state, "online" if none is named, for connect_timeout if no
+-- timeout is given.  True, or nil, message and "timeout", "interrupted" or the cause of its end.
 function Conn:wait(state, timeout)
-  if not core.words.states[state] then
+  local wanted = state or "online"
+  if not core.words.states[wanted] then
     error(("there is no state %q [argument]"):format(tostring(state)), 2)
   end
   local seconds = core.duration(timeout)
-  return self:_wait_for(seconds, is_in, state)
+  if timeout == nil and self._connect_timeout > 0 then
+    seconds = self._connect_timeout
+  end
+  return self:_wait_for(seconds, is_in, wanted)
 end
 
 --- A consistent look: state, cause, detail, attempt, rtt, outbox_messages, endpoint, ...

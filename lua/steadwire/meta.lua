@@ -229,7 +229,7 @@
 ---@field recv fun(self, timeout?: steadwire.Duration): steadwire.Message?, string?, string?
 ---@field poll fun(self): steadwire.Event[]?, string?, string?
 ---@field dispatch fun(self): integer?, string?, string?
----@field wait fun(self, s: steadwire.State, timeout?: steadwire.Duration): true?, string?, string?
+---@field wait fun(self, s?: steadwire.State, t?: steadwire.Duration): true?, string?, string?
 ---@field opening fun(self, key: string, data?: string, o?: table): true?, string?, string?
 ---@field ready fun(self): true?, string?, string?
 ---@field supply fun(self, credentials: steadwire.Credentials): true?, string?, string?

@@ -30,8 +30,11 @@ static struct addrinfo *make_info(const char *text, struct addrinfo *next) {
 }
 
 /* In the place of the C library's, for libuv's threads. */
-int getaddrinfo(const char *restrict host, const char *restrict service,
-                const struct addrinfo *restrict hints, struct addrinfo **restrict result) {
+/* libuv must find it, although we build with hidden visibility. */
+__attribute__((visibility("default"))) int getaddrinfo(const char *restrict host,
+                                                       const char *restrict service,
+                                                       const struct addrinfo *restrict hints,
+                                                       struct addrinfo **restrict result) {
   (void)service, (void)hints;
   lookups++;
   while (strcmp(host, "held.test") == 0 && is_resolver_held)
@@ -48,7 +51,7 @@ int getaddrinfo(const char *restrict host, const char *restrict service,
   return 0;
 }
 
-void freeaddrinfo(struct addrinfo *list) {
+__attribute__((visibility("default"))) void freeaddrinfo(struct addrinfo *list) {
   while (list != NULL) {
     struct addrinfo *next = list->ai_next;
     free(list);

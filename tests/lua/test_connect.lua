@@ -13,7 +13,7 @@ end
 
 it("connect_answers_at_once_and_comes_online", function()
   local conn = assert(steadwire.connect { url = peers.echo().url })
-  assert(conn:wait("online", conns.PATIENCE))
+  assert(conn:wait())
   harness.equal(conn:state(), "online")
   harness.equal(conn:view().state, "online")
   harness.match(conn:view().endpoint, "^ws://127%.0%.0%.1:%d+")

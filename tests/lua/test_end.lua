@@ -90,6 +90,13 @@ it("a_closing_conn_refuses_messages", function()
   conn:close(0)
 end)
 
+it("an_open_conn_cannot_be_opened_again", function()
+  local conn = conns.online()
+  refused("state", conn:reopen())
+  equal(conn:state(), "online")
+  assert(conn:close())
+end)
+
 it("close_inside_a_handler_does_not_wait", function()
   local lonely, conn = conns.lonely(), conns.online()
   assert(lonely:send("never"))

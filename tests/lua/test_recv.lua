@@ -130,6 +130,35 @@ it("a_host_that_is_busy_keeps_its_connection", function()
   assert(conn:close())
 end)
 
+it("what_waits_to_be_read_is_bounded", function()
+  local server = peers.start("--rate 200")
+  local conn = conns.online { url = server.url }
+  conn._held_events = 5
+  local receipt = assert(conn:send("x"))
+  refused("full", receipt:wait("processed", PATIENCE))
+  refused("full", conn:wait("failed", PATIENCE))
+  for _ = 1, 20 do
+    assert(conn:recv(PATIENCE))
+  end
+  refused("full", receipt:wait("processed", PATIENCE))
+  conn:close()
+  equal(conn:state(), "closed")
+  server:kill()
+end)
+
+it("wait_ends_in_time_or_with_the_cause", function()
+  local conn = conns.lonely { connect_timeout = "100ms" }
+  refused("timeout", conn:wait())
+  refused("timeout", conn:wait("online", "20ms"))
+  harness.raises("argument", "onlime", function()
+    conn:wait("onlime")
+  end)
+  assert(conn._core:close(0))
+  refused("requested", conn:wait("online", PATIENCE))
+  equal(conn:wait("closed", PATIENCE), true)
+  assert(conn:close())
+end)
+
 it("the_counters_count", function()
   local conn = conns.online()
   local receipt = assert(conn:send("12345"))
