@@ -67,8 +67,8 @@ static const stw_option table[] = {
             "How long closing waits for proofs and for the close handshake; 0: not at all."),
     [STWI_OPTION_CONNECT_TIMEOUT] =
         {"connect_timeout", STW_OPTION_DURATION, "s", "30s", "0 | 100ms .. 24h",
-         "How long connect of the Python and Lua faces waits for the first online; 0 waits for "
-         "ever.",
+         "How long connect in Python, or conn:wait in Lua, waits for the first online; 0 waits "
+         "for ever.",
          false, true},
     [STWI_OPTION_READY_WHEN] =
         SECRET("ready_when", TEXT, "host | equals:TEXT | prefix:TEXT | contains:TEXT",

@@ -369,9 +369,9 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
   bool is_for_asking = stwi_conn_learn_mute(conn, link);
   if (end->close_code != 0)
     learn_single(conn, link);
-  if (is_young)
-    spend(conn, link->endpoint);
   bool is_asked = conn->is_closing && conn->handshake_deadline != 0;
+  if (is_young && !is_asked)
+    spend(conn, link->endpoint);
   if (was_up && !is_asked)
     conn->metrics[STW_METRIC_LINKS_LOST]++;
   if (stwi_cause_blames_message(end->cause))

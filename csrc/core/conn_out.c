@@ -110,6 +110,7 @@ static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct w
   link->barriers[tail].at = conn->core->now;
   link->barriers[tail].out_bytes = link->out_bytes + (uint64_t)(w->at - w->start);
   link->barriers[tail].due = question_due(conn, link, link->barriers[tail].out_bytes);
+  link->barrier_at = conn->core->now;
   link->since_barrier_bytes = 0;
   link->unproven_since = 0;
   conn->metrics[STW_METRIC_BARRIERS]++;
@@ -131,7 +132,10 @@ stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
     return STWI_NEVER;
   bool is_urgent = conn->is_closing || conn->outbox.is_cautious || is_half_full(conn) ||
                    link->since_barrier_bytes >= STWI_BARRIER_BYTES;
-  return is_urgent ? link->unproven_since : link->unproven_since + STWI_BARRIER_AFTER;
+  if (is_urgent)
+    return link->unproven_since;
+  stwi_time at = link->barrier_at + STWI_BARRIER_AFTER;
+  return at > link->unproven_since ? at : link->unproven_since;
 }
 
 static bool carries_data(const struct stwi_conn *conn) {

@@ -46,6 +46,8 @@ static void a_write_that_is_never_taken_is_a_zombie_too(void **unused) {
   const uint32_t conn = open_online();
   talk(conn, STWI_S);
   world_run(world, STWI_S);
+  world_say(world, conn); /* with a barrier; the next one has none for 200 ms */
+  world_run(world, 50 * STWI_MS);
   const stwi_time fault = world->now;
   server->is_write_stuck = true;
   world_say(world, conn);

@@ -286,7 +286,7 @@ typedef enum stw_cause {
   X(NO_PONG, "no_pong", "the peer answers no PING: messages settle at written")                    \
   X(STALE, "stale", "no message for max_silence although the link answers")                        \
   X(CREDENTIALS_NEEDED, "credentials_needed", "answer with stw_conn_supply")                       \
-  X(RETRY, "retry", "an attempt failed: why, and when the next one is due")                        \
+  X(RETRY, "retry", "an attempt failed while others go on: why, and when the next one is due")     \
   X(CLOSED, "closed", "the conn has ended; its last event")
 
 typedef enum stw_event_kind {
