@@ -269,8 +269,8 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *restrict host
 }
 
 /* Reachable for leak checkers: a thread still uses them. */
-static uv_getaddrinfo_t *hanging;
-static struct stwi_loop *left_behind;
+static uv_getaddrinfo_t *volatile hanging;
+static struct stwi_loop *volatile left_behind;
 
 static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *answer) {
   (void)request, (void)status, (void)answer;
