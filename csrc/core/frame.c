@@ -4,6 +4,7 @@
 #include "mem.h"
 #include "utf8.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { PHASE_HEADER, PHASE_PAYLOAD, PHASE_DEAF };
@@ -416,8 +417,9 @@ struct stwi_item stwi_decoder_next(struct stwi_decoder *d, const uint8_t **bytes
 }
 
 uint8_t *stwi_decoder_detach(struct stwi_decoder *d, const struct stwi_item *item) {
-  if (item->data != d->held || d->message_bytes + d->control_bytes > 0)
+  if (item->data != d->held)
     return NULL;
+  assert(d->message_bytes + d->control_bytes == 0); /* nothing else lies in it */
   uint8_t *held = d->held;
   d->held = NULL;
   d->held_capacity = 0;

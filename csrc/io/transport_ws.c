@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
   /* libwebsockets sizes tables by the limit of descriptors: 16 bytes for each. */
   FD_LIMIT_MAX = 65536,
-  SPARE_FDS = 8,
+  FDS_OF_LWS = 3,
   HEADER_BYTES_MAX = 4096, /* of an answer; stays allocated with the connection */
   WRITE_BYTES_MAX = 64 * 1024 * 1024,
   FREE_PATIENCE_MS = 2000
@@ -262,15 +263,41 @@ static void release_sigpipe(void) {
   pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
 }
 
-/* libwebsockets closes its wake-up descriptor at once, and the same number again when the loop has
- * let go of it; by then it could be anybody's.  So it is taken until then. */
-static void destroy_context(const struct stwi_ws *ws) {
+static void close_spares(struct stwi_ws *ws) {
+  for (int i = 0; i < STWI_WS_SPARES; i++) {
+    if (ws->spares[i] >= 0)
+      close(ws->spares[i]);
+    ws->spares[i] = -1;
+  }
+}
+
+/* libwebsockets 4.1 closes its wake-up descriptor at once, and the same number again when the loop
+ * has let go of it; by then it could be anybody's.  So the number is taken until then.  In the
+ * moment between, other threads find lower ones: the spares were opened before it. */
+static int destroy_once(struct stwi_ws *ws) {
+  close_spares(ws);
   lws_context_destroy(ws->context);
-  if (ws->pipe < 0)
-    return;
-  const int placeholder = fcntl(ws->gate, F_DUPFD_CLOEXEC, ws->pipe);
-  if (placeholder >= 0 && placeholder != ws->pipe)
-    close(placeholder);
+  const int taken = ws->pipe < 0 ? -1 : fcntl(ws->gate, F_DUPFD_CLOEXEC, ws->pipe);
+  if (taken < 0 || taken == ws->pipe)
+    return taken;
+  close(taken);
+  return -1;
+}
+
+/* Later versions close it once. */
+static void give_pipe_back(const struct stwi_ws *ws, int taken) {
+  struct stat gate, now;
+  if (taken >= 0 && fstat(ws->gate, &gate) == 0 && fstat(taken, &now) == 0 &&
+      gate.st_ino == now.st_ino && gate.st_dev == now.st_dev)
+    close(taken);
+}
+
+static void destroy_context(struct stwi_ws *ws) {
+  const int taken = destroy_once(ws);
+  /* On a foreign loop the first call only closes, and nothing calls again for us. */
+  if (stwi_loop_settle(ws->loop, is_quiet, ws, FREE_PATIENCE_MS) && ws->context != NULL)
+    lws_context_destroy(ws->context);
+  give_pipe_back(ws, taken);
 }
 
 static void op_free(void *transport) {
@@ -279,11 +306,8 @@ static void op_free(void *transport) {
   stop_dials(ws);
   if (ws->context != NULL)
     destroy_context(ws);
-  /* On a foreign loop the first call only closes, and nothing calls again for us. */
-  if (stwi_loop_settle(ws->loop, is_quiet, ws, FREE_PATIENCE_MS) && ws->context != NULL)
-    lws_context_destroy(ws->context);
-
   stwi_resolver_free(ws->resolver);
+  close_spares(ws);
   if (ws->context != NULL)
     return; /* it does not let go: it may call back, so all of it stays */
   stwi_ws_links_free(ws);
@@ -313,11 +337,15 @@ static bool block_sigpipe(void) {
 
 /* libwebsockets sizes its tables by the soft limit at this moment (a smaller
  * fd_limit_per_thread would make it search them from end to end for every event), and ignores
- * SIGPIPE for the whole process: both are put back at once. */
+ * SIGPIPE for the whole process: both are put back at once.  Two engines that start together must
+ * not take what the other one has set for the host's. */
 static struct lws_context *create_context(struct stwi_ws *ws,
                                           const struct lws_context_creation_info *info) {
+  static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
   struct sigaction pipe;
   struct rlimit before;
+  pthread_mutex_lock(&one_at_a_time);
+  lws_set_log_level(0, log_nothing);
   sigaction(SIGPIPE, NULL, &pipe);
   getrlimit(RLIMIT_NOFILE, &before);
   const bool is_over = before.rlim_cur > FD_LIMIT_MAX;
@@ -328,6 +356,7 @@ static struct lws_context *create_context(struct stwi_ws *ws,
   if (is_over)
     setrlimit(RLIMIT_NOFILE, &before);
   sigaction(SIGPIPE, &pipe, NULL);
+  pthread_mutex_unlock(&one_at_a_time);
   return context;
 }
 
@@ -337,28 +366,31 @@ static void look_for_poll(uv_handle_t *handle, void *arg) {
     uv_fileno(handle, arg);
 }
 
-/* With a foreign loop a context that could not be made whole is given back half destroyed. */
-static bool has_spare_fds(void) {
-  int fds[SPARE_FDS], count = 0;
-  while (count < SPARE_FDS && (fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+/* With a foreign loop a context that could not be made whole is given back half destroyed: so there
+ * must be enough. */
+static bool open_spares(struct stwi_ws *ws) {
+  int more[FDS_OF_LWS], count = 0;
+  for (int i = 0; i < STWI_WS_SPARES; i++)
+    ws->spares[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  while (count < FDS_OF_LWS && (more[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
     count++;
   for (int i = 0; i < count; i++)
-    close(fds[i]);
-  return count == SPARE_FDS;
+    close(more[i]);
+  return count == FDS_OF_LWS;
 }
 
 static const char *start(struct stwi_ws *ws) {
   if (ws->resolver == NULL)
     return "no memory for the transport";
-  if (!has_spare_fds() || !stwi_ws_gate_open(ws))
+  if (!open_spares(ws) || !stwi_ws_gate_open(ws))
     return "no descriptors for the transport: raise RLIMIT_NOFILE";
   ws->has_blocked_sigpipe = block_sigpipe();
-  lws_set_log_level(0, log_nothing);
   void *loops[] = {stwi_loop_uv(ws->loop)};
   struct lws_context_creation_info info = {
       .port = CONTEXT_PORT_NO_LISTEN,
-      .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                 LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+      /* No DO_SSL_GLOBAL_INIT: OpenSSL needs none, and each one moves an index under the feet of
+       * handshakes in other contexts of the process. */
+      .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
       .foreign_loops = loops,
       .gid = -1,
       .uid = -1,
@@ -393,6 +425,8 @@ struct stwi_transport stwi_transport_ws_new(struct stwi_loop *loop, struct stwi_
   ws->sink = sink;
   ws->gate = -1;
   ws->pipe = -1;
+  for (int i = 0; i < STWI_WS_SPARES; i++)
+    ws->spares[i] = -1;
   ws->deferred_end = &ws->deferred;
   ws->resolver = stwi_resolver_new(stwi_loop_uv(loop));
   *why = start(ws);

@@ -24,6 +24,7 @@ enum {
   STWI_WS_BUFFER_BYTES = 64 * 1024,
   STWI_WS_REQUEST_BYTES_MAX = 48 * 1024,
   STWI_WS_DETAIL_BYTES = 256,
+  STWI_WS_SPARES = 8,
   /* Deadlines are the core's: those of libwebsockets must never come first. */
   STWI_WS_NO_DEADLINE_S = 365 * 24 * 3600
 };
@@ -55,9 +56,10 @@ struct stwi_ws {
   size_t handle_count; /* open handles of libuv that are ours */
   int gate;            /* see transport_ws_dial.c */
   char gate_name[16];
-  int pipe;        /* of libwebsockets, see transport_ws.c; -1: not known */
-  int fd_limit;    /* libwebsockets has room for descriptors below it */
-  bool is_freeing; /* nothing is put any more */
+  int pipe;                   /* of libwebsockets, see transport_ws.c; -1: not known */
+  int spares[STWI_WS_SPARES]; /* descriptors of lower numbers; -1: none */
+  int fd_limit;               /* libwebsockets has room for descriptors below it */
+  bool is_freeing;            /* nothing is put any more */
   bool has_blocked_sigpipe;
   size_t read_size; /* of the last read that gave bytes */
   uint8_t buffer[STWI_WS_BUFFER_BYTES];

@@ -185,7 +185,8 @@ static struct lws_vhost *make_vhost(struct stwi_ws *ws, SSL_CTX *tls) {
       .port = CONTEXT_PORT_NO_LISTEN,
       .protocols = stwi_ws_protocols,
       .vhost_name = "steadwire",
-      .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+      /* Without a context of ours libwebsockets would make one, with all CAs of the system. */
+      .options = LWS_SERVER_OPTION_LIBUV | (tls != NULL ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0),
       .provided_client_ssl_ctx = tls,
       /* Else the environment's http_proxy would be used. */
       .http_proxy_address = "",
@@ -329,6 +330,11 @@ bool stwi_ws_tls_why(struct stwi_ws_lane *lane, struct stwi_ws_failure *failure)
   if (is_end_of_stream(note->error))
     return false;
   const int reason = ERR_GET_REASON(note->error);
+  if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verified == X509_V_OK) {
+    /* No certificate is to blame: the host process has set up libwebsockets once more meanwhile. */
+    *failure = stwi_ws_failure(STW_CAUSE_TCP_RESET, "the TLS handshake was disturbed locally");
+    return true;
+  }
   const char *text = ERR_reason_error_string(note->error);
   *failure = stwi_ws_failure(is_weak_certificate(reason) ? STW_CAUSE_TLS_UNTRUSTED
                                                          : STW_CAUSE_TLS_PROTOCOL,

@@ -182,7 +182,7 @@ static void families_alternate_and_repeats_go(void **state) {
 
 static void long_answers_are_bounded(void **state) {
   (void)state;
-  static char texts[100][32];
+  static char texts[100][24];
   static const char *list[101];
   struct asked asked;
   open_resolver(&asked);

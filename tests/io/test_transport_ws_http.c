@@ -2,6 +2,7 @@
 
 #include "io/transport_ws.h"
 
+#include <sched.h>
 #include <time.h>
 
 /* Answers `peer->answer` as it stands, then waits for the other end to close. */
@@ -325,6 +326,30 @@ static void request_over_the_bound_is_a_config_error(void **state) {
   world_close(&world);
 }
 
+static void serve_byte_by_byte(struct peer *peer, int fd) {
+  char answer[1024];
+  if (!read_header(fd, peer->request, sizeof peer->request))
+    return;
+  const size_t size = make_upgrade(peer->request, "", "early", answer, sizeof answer);
+  for (size_t i = 0; i < size && send_all(fd, answer + i, 1); i++)
+    sched_yield();
+  read_to_end(fd);
+}
+
+static void answer_in_single_bytes_is_read(void **state) {
+  (void)state;
+  struct peer peer = {0};
+  struct world world;
+  peer_start(&peer, serve_byte_by_byte);
+  world_open(&world);
+  const struct stwi_dial dial = plain_dial(peer.port);
+  world_dial(&world, 1, &dial);
+  world_run(&world, link_1_has_5);
+  assert_memory_equal(world.links[1].bytes, "early", 5);
+  world_close(&world);
+  peer_stop(&peer);
+}
+
 static void bytes_behind_the_101_arrive_after_ready(void **state) {
   (void)state;
   struct peer peer = {0};
@@ -358,6 +383,7 @@ int main(void) {
       cmocka_unit_test(request_is_ours_alone),
       cmocka_unit_test(long_path_and_long_header_arrive_whole),
       cmocka_unit_test(request_over_the_bound_is_a_config_error),
+      cmocka_unit_test(answer_in_single_bytes_is_read),
       cmocka_unit_test(bytes_behind_the_101_arrive_after_ready),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

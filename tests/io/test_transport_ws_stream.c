@@ -1,7 +1,9 @@
 #include "io_world.h"
 
 #include <poll.h>
-#include <sys/ioctl.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 
 enum { BIG = 3 * 1024 * 1024 };
 
@@ -44,6 +46,50 @@ static void set_pause(struct world *world, bool on) {
 }
 
 /* ---- in and out ---- */
+
+static _Atomic size_t epoll_ctl_count;
+
+/* In the place of the C library's, for libuv. */
+/* libuv must find it, although we build with hidden visibility. */
+__attribute__((visibility("default"))) int epoll_ctl(int epoll, int operation, int fd,
+                                                     struct epoll_event *event) {
+  epoll_ctl_count++;
+  return (int)syscall(SYS_epoll_ctl, epoll, operation, fd, event);
+}
+
+enum { MESSAGES = 256 * 200, MESSAGE_BYTES = 38 };
+
+static void write_a_window(struct world *world) {
+  static const uint8_t window[256 * MESSAGE_BYTES];
+  world_write(world, 1, window, sizeof window);
+}
+
+static void next_window(struct world *world, const struct stwi_input *input) {
+  const size_t size = world->links[1].size;
+  if (input->kind == STWI_IN_BYTES && size % (256 * MESSAGE_BYTES) == 0 &&
+      size < MESSAGES * MESSAGE_BYTES)
+    write_a_window(world);
+}
+
+static bool link_1_has_all_messages(struct world *world) {
+  return world->links[1].size >= MESSAGES * MESSAGE_BYTES;
+}
+
+/* The trap of libwebsockets on libuv: asking for WRITEABLE costs one for each message. */
+static void messages_cost_no_epoll_ctl(void **state) {
+  (void)state;
+  struct world world;
+  struct peer peer = {0};
+  open_to(&world, &peer, serve_echo);
+  world.on_input = next_window;
+  epoll_ctl_count = 0;
+  write_a_window(&world);
+  assert_int_equal(epoll_ctl_count, 0);
+  world_run(&world, link_1_has_all_messages);
+  assert_true(epoll_ctl_count > 0); /* the count works */
+  assert_true(epoll_ctl_count <= MESSAGES / 50);
+  close_both(&world, &peer);
+}
 
 static void what_is_written_comes_back(void **state) {
   (void)state;
@@ -477,6 +523,7 @@ static void dead_link_ignores_everything(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_is_written_comes_back),
+      cmocka_unit_test(messages_cost_no_epoll_ctl),
       cmocka_unit_test(big_write_comes_back_whole),
       cmocka_unit_test(writable_waits_until_the_socket_took_all),
       cmocka_unit_test(flood_does_not_hold_up_what_is_written),
