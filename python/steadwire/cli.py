@@ -88,6 +88,8 @@ def _run_options(_arguments: argparse.Namespace) -> int:
 
 def _run_connect(arguments: argparse.Namespace) -> int:
     given = _options_of(arguments)
+    if "connect_timeout" in given:
+        raise ConfigError("connect_timeout is not for this command: it goes on until it is ended")
     linger = None if arguments.linger == "ever" else optional_seconds(arguments.linger, "--linger")
     connecting = connect(arguments.url, wait=False, connect_timeout=None, **given)
     session = _Session(arguments, connecting, linger)

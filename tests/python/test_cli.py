@@ -125,6 +125,7 @@ def test_a_signal_closes_in_order(shared_echo: Echo, number: signal.Signals) -> 
         (["ws://127.0.0.1:9/", "-o", "heartbeat_interval"], "NAME=VALUE"),
         (["ws://127.0.0.1:9/", "--header", "X"], "NAME: VALUE"),
         (["ws://127.0.0.1:9/", "--linger", "never"], "linger"),
+        (["ws://127.0.0.1:9/", "-o", "connect_timeout=2"], "goes on until"),
     ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str], text: str) -> None:
