@@ -104,7 +104,7 @@ class EventKind(Word):
     NO_PONG = "no_pong", 9, "the peer answers no PING: messages settle at written"
     STALE = "stale", 10, "no message for max_silence although the link answers"
     CREDENTIALS_NEEDED = "credentials_needed", 11, "answer with stw_conn_supply"
-    RETRY = "retry", 12, "an attempt failed: why, and when the next one is due"
+    RETRY = "retry", 12, "an attempt failed while others go on: why, and when the next one is due"
     CLOSED = "closed", 13, "the conn has ended; its last event"
 
 
