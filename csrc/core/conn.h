@@ -68,7 +68,7 @@ struct stwi_link {
   uint64_t barrier_id; /* of the last one sent */
   uint64_t since_barrier_bytes;
   uint64_t out_bytes, proven_bytes; /* written ever; of them, before an answered barrier */
-  stwi_time barrier_at;     /* of the last one sent */
+  stwi_time barrier_at;             /* of the last one sent */
   stwi_time unproven_since;         /* first message written after the last barrier; 0: none */
   bool has_pong;                    /* it has answered one */
   /* PONGs owed, in order; past the bound the oldest give way (RFC 6455 section 5.5.3) */

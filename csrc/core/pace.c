@@ -31,6 +31,10 @@ struct window {
   uint64_t start, length;
 };
 
+/* A first window shorter than this comes twice: most restarts take about a second, and who found
+ * the door shut in the first window should not wait for up to three. */
+#define TWICE_BELOW (2 * STWI_S)
+
 /* Windows double until they are as long as the cap, then follow each other in that length. */
 static struct window window_at(const struct stwi_pace *pace, uint64_t k) {
   uint64_t first = pace->window_ns, cap = pace->cap_ns;
@@ -40,6 +44,10 @@ static struct window window_at(const struct stwi_pace *pace, uint64_t k) {
     cap = pace->spread_ns;
   first = shifted(first, pace->shift, cap);
   struct window window = {0, first};
+  if (k > 0 && first < TWICE_BELOW) {
+    window.start = first;
+    k--;
+  }
   for (; k > 0 && window.length < cap; k--) {
     window.start = plus(window.start, window.length);
     window.length = shifted(window.length, 1, cap);

@@ -2,8 +2,9 @@
  *
  * By cause: at once within 250 ms (local, path), or in disjoint windows that double: window k
  * covers [W(2^k - 1), W(2^(k+1) - 1)) after the loss, so that a fleet dropped together never sends
- * two waves at the same moment.  A server's hint (after, spread) or Retry-After beats both.
- * Budgets bound the attempts of a whole process per endpoint, and of hedges per conn.
+ * two waves at the same moment.  A first window below 2 s comes twice, [0, W) and [W, 2W), before
+ * the doubling: most restarts take about a second.  A server's hint (after, spread) or Retry-After
+ * beats both.  Budgets bound the attempts of a whole process per endpoint, and of hedges per conn.
  * Sources: DESIGN section 6; Finagle RetryBudget; grpc connection-backoff.md for the contrast.
  */
 #ifndef STWI_CORE_PACE_H

@@ -58,9 +58,8 @@ static void a_flapping_link_waits_in_windows(void **unused) {
 }
 
 /* A fleet dropped at T0 whose attempts fail at once: wave k of all clients lies before wave k + 1
- * of any, and each wave fills its doubled window. */
-static void windows_are_disjoint_and_double(void **unused) {
-  (void)unused;
+ * of any, and each wave fills its window.  A short first window comes twice. */
+static void expect_waves(uint64_t window, const uint64_t bounds[7]) {
   stwi_time starts[6], ends[6];
   for (unsigned k = 0; k < 6; k++) {
     starts[k] = STWI_NEVER;
@@ -68,7 +67,7 @@ static void windows_are_disjoint_and_double(void **unused) {
   }
   for (unsigned i = 0; i < CLIENTS; i++) {
     struct stwi_pace pace;
-    stwi_pace_init(&pace, W, 1000 * W);
+    stwi_pace_init(&pace, window, 1000 * window);
     stwi_time at = T0;
     for (unsigned k = 0; k < 6; k++) {
       at = next(&pace, STWI_PACE_WINDOW, at);
@@ -77,10 +76,16 @@ static void windows_are_disjoint_and_double(void **unused) {
     }
   }
   for (unsigned k = 0; k < 6; k++) {
-    const stwi_time from = T0 + W * ((1u << k) - 1), to = T0 + W * ((2u << k) - 1);
+    const stwi_time from = T0 + window * bounds[k], to = T0 + window * bounds[k + 1];
     assert_true(starts[k] >= from && starts[k] < from + (to - from) / 50);
     assert_true(ends[k] < to && ends[k] > to - (to - from) / 50);
   }
+}
+
+static void windows_are_disjoint_and_double(void **unused) {
+  (void)unused;
+  expect_waves(1 * STWI_S, (const uint64_t[]){0, 1, 2, 4, 8, 16, 32});
+  expect_waves(4 * STWI_S, (const uint64_t[]){0, 1, 3, 7, 15, 31, 63});
 }
 
 static void windows_grow_up_to_the_cap_and_no_further(void **unused) {
@@ -92,8 +97,8 @@ static void windows_grow_up_to_the_cap_and_no_further(void **unused) {
     at = next(&pace, STWI_PACE_WINDOW, then);
     assert_true(at - then < 2 * CAP);
   }
-  /* 1 + 2 + 4 + 8 + 16, then 195 windows of 30 s */
-  assert_true(at >= T0 + (31 + 194 * 30) * W && at < T0 + (31 + 195 * 30) * W);
+  /* 1 + 1 + 2 + 4 + 8 + 16, then 194 windows of 30 s */
+  assert_true(at >= T0 + (32 + 193 * 30) * W && at < T0 + (32 + 194 * 30) * W);
 }
 
 static void a_window_more_than_half_over_is_left_out(void **unused) {
@@ -101,13 +106,13 @@ static void a_window_more_than_half_over_is_left_out(void **unused) {
   for (unsigned i = 0; i < CLIENTS; i++) {
     struct stwi_pace pace = fresh();
     next(&pace, STWI_PACE_WINDOW, T0);
-    /* the attempt takes until 4.9 s: window 1 ends at 3 s, window 2 is [3, 7) and half over at 5 */
-    stwi_time at = next(&pace, STWI_PACE_WINDOW, T0 + 4900 * STWI_MS);
-    assert_true(at >= T0 + 4900 * STWI_MS && at < T0 + 7 * W);
+    /* the attempt takes until 5.9 s: window 2 ends at 4 s, window 3 is [4, 8) and half over at 6 */
+    stwi_time at = next(&pace, STWI_PACE_WINDOW, T0 + 5900 * STWI_MS);
+    assert_true(at >= T0 + 5900 * STWI_MS && at < T0 + 8 * W);
     pace = fresh();
     next(&pace, STWI_PACE_WINDOW, T0);
-    at = next(&pace, STWI_PACE_WINDOW, T0 + 5100 * STWI_MS);
-    assert_true(at >= T0 + 7 * W && at < T0 + 15 * W);
+    at = next(&pace, STWI_PACE_WINDOW, T0 + 6100 * STWI_MS);
+    assert_true(at >= T0 + 8 * W && at < T0 + 16 * W);
   }
 }
 
