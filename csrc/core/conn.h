@@ -157,6 +157,11 @@ bool stwi_core_mask(struct stwi_core *core, uint8_t mask[4]); /* false: no entro
 /* conn_state.c: the one setter. False: the table refuses.  `cause` goes into the event. */
 bool stwi_conn_apply(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause);
 void stwi_conn_detail(struct stwi_conn *conn, const char *detail);
+bool stwi_conn_is_live(const struct stwi_conn *conn);   /* online, suspect or migrating */
+bool stwi_conn_is_beside(const struct stwi_conn *conn); /* suspect or migrating: candidates */
+/* A copy that lives as long as the step's effects: an event outlives the next transition, and the
+ * words of an input or a timer.  "" for NULL or without memory. */
+const char *stwi_conn_lend_text(struct stwi_conn *conn, const char *text);
 void stwi_conn_account(struct stwi_conn *conn); /* time in states up to now */
 stwi_time stwi_conn_next_attempt(struct stwi_conn *conn, stw_cause cause); /* by pace and hint */
 

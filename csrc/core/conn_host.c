@@ -140,10 +140,6 @@ static stwi_time refresh_time(uint64_t valid_ms, stwi_time now) {
   return now + valid_ms * STWI_MS / 10 * 9;
 }
 
-static bool is_beside_live(const struct stwi_conn *conn) {
-  return conn->state == STW_STATE_SUSPECT || conn->state == STW_STATE_MIGRATING;
-}
-
 static void on_supply(struct stwi_conn *conn, const struct stwi_input *input) {
   const char *why = "";
   stw_status status = stwi_credentials_supply(&conn->credentials, input->u.supply.url,
@@ -156,7 +152,7 @@ static void on_supply(struct stwi_conn *conn, const struct stwi_input *input) {
   conn->is_refreshing = false;
   if (conn->credentials.is_waiting) {
     conn->credentials.is_waiting = false;
-    stwi_conn_dial(conn, is_beside_live(conn));
+    stwi_conn_dial(conn, stwi_conn_is_beside(conn));
   } else if (was_refreshing && stwi_conn_can_hedge(conn)) {
     stwi_conn_apply(conn, STWI_LINK_AUTH_EXPIRING, STW_CAUSE_AUTH_EXPIRING);
   }
@@ -338,8 +334,7 @@ bool stwi_core_metrics(const struct stwi_core *core, uint32_t slot, stwi_time no
   memcpy(values, conn->metrics, sizeof conn->metrics);
   uint64_t running = now - conn->metrics_at;
   bool is_open = conn->state != STW_STATE_CLOSED && conn->state != STW_STATE_IDLE;
-  bool is_up = conn->state == STW_STATE_ONLINE || conn->state == STW_STATE_SUSPECT ||
-               conn->state == STW_STATE_MIGRATING;
+  bool is_up = stwi_conn_is_live(conn);
   if (is_open)
     values[STW_METRIC_OPEN_NS] += running;
   if (is_up)

@@ -267,15 +267,6 @@ static bool is_permanent(struct stwi_conn *conn, stw_cause cause) {
   return is_final && (conn->credentials.is_asked || !conn->ever_online);
 }
 
-/* An event outlives the words of an input or of a timer. */
-static const char *lend_detail(struct stwi_conn *conn, const char *detail) {
-  if (detail == NULL)
-    return "";
-  size_t size = strlen(detail) + 1;
-  uint8_t *copy = stwi_arena_take(&conn->core->arena, size);
-  return copy == NULL ? "" : memcpy(copy, detail, size);
-}
-
 static void tell_retry(struct stwi_conn *conn, const struct stwi_link_end *end, uint32_t gen) {
   stw_event *event = stwi_conn_event(conn, STW_EVENT_RETRY, gen);
   if (event == NULL)
@@ -284,7 +275,7 @@ static void tell_retry(struct stwi_conn *conn, const struct stwi_link_end *end, 
   event->u.retry.attempt = conn->pace.attempts;
   event->u.retry.close_code = end->close_code;
   event->u.retry.http_status = end->http_status;
-  event->u.retry.detail = lend_detail(conn, end->detail);
+  event->u.retry.detail = stwi_conn_lend_text(conn, end->detail);
   stwi_time next = conn->dial_at != 0 ? conn->dial_at : conn->next_at;
   if (next > conn->core->now)
     event->u.retry.delay_ns = next - conn->core->now;
@@ -309,7 +300,7 @@ static void attempt_over(struct stwi_conn *conn, const struct stwi_link_end *end
                          uint32_t round) {
   conn->metrics[STW_METRIC_ATTEMPTS_FAILED]++;
   bool is_last = stwi_conn_attempt_count(conn) == 0;
-  bool is_beside_live = conn->state == STW_STATE_SUSPECT || conn->state == STW_STATE_MIGRATING;
+  bool is_beside_live = stwi_conn_is_beside(conn);
   if (is_permanent(conn, end->cause) && !is_beside_live) {
     remember(conn, end);
     stwi_conn_drop_attempts(conn);

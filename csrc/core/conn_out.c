@@ -139,9 +139,7 @@ stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
 }
 
 static bool carries_data(const struct stwi_conn *conn) {
-  bool is_live = conn->state == STW_STATE_ONLINE || conn->state == STW_STATE_SUSPECT ||
-                 conn->state == STW_STATE_MIGRATING;
-  return is_live && conn->active->phase == STW_PHASE_UP;
+  return stwi_conn_is_live(conn) && conn->active->phase == STW_PHASE_UP;
 }
 
 static size_t pongs_room(const struct stwi_link *link) {

@@ -2,8 +2,12 @@
 
 #include "core/conn.h"
 
-static bool counts_as_online(stw_state state) {
-  return state == STW_STATE_ONLINE || state == STW_STATE_SUSPECT || state == STW_STATE_MIGRATING;
+bool stwi_conn_is_live(const struct stwi_conn *conn) {
+  return conn->state == STW_STATE_ONLINE || stwi_conn_is_beside(conn);
+}
+
+bool stwi_conn_is_beside(const struct stwi_conn *conn) {
+  return conn->state == STW_STATE_SUSPECT || conn->state == STW_STATE_MIGRATING;
 }
 
 void stwi_conn_account(struct stwi_conn *conn) {
@@ -12,7 +16,7 @@ void stwi_conn_account(struct stwi_conn *conn) {
   if (conn->state == STW_STATE_IDLE || conn->state == STW_STATE_CLOSED)
     return;
   conn->metrics[STW_METRIC_OPEN_NS] += passed;
-  if (counts_as_online(conn->state))
+  if (stwi_conn_is_live(conn))
     conn->metrics[STW_METRIC_ONLINE_NS] += passed;
 }
 
@@ -23,11 +27,12 @@ void stwi_conn_detail(struct stwi_conn *conn, const char *detail) {
   conn->detail[size] = '\0';
 }
 
-/* An event outlives the next transition within its step, the conn's own buffer does not. */
-static const char *lend_detail(struct stwi_conn *conn) {
-  size_t size = strlen(conn->detail) + 1;
+const char *stwi_conn_lend_text(struct stwi_conn *conn, const char *text) {
+  if (text == NULL)
+    return "";
+  size_t size = strlen(text) + 1;
   uint8_t *copy = stwi_arena_take(&conn->core->arena, size);
-  return copy == NULL ? "" : memcpy(copy, conn->detail, size);
+  return copy == NULL ? "" : memcpy(copy, text, size);
 }
 
 static void tell_state(struct stwi_conn *conn, stw_state from) {
@@ -41,7 +46,7 @@ static void tell_state(struct stwi_conn *conn, stw_state from) {
   event->u.state.attempt = conn->pace.attempts;
   event->u.state.close_code = conn->close_code;
   event->u.state.http_status = conn->http_status;
-  event->u.state.detail = lend_detail(conn);
+  event->u.state.detail = stwi_conn_lend_text(conn, conn->detail);
   stwi_time next = conn->state == STW_STATE_CONNECTING ? conn->dial_at : conn->next_at;
   if (next > conn->core->now)
     event->u.state.delay_ns = next - conn->core->now;
@@ -56,7 +61,7 @@ static void tell_closed(struct stwi_conn *conn) {
     return;
   event->u.closed.cause = conn->cause;
   event->u.closed.undelivered = conn->outbox.messages;
-  event->u.closed.detail = lend_detail(conn);
+  event->u.closed.detail = stwi_conn_lend_text(conn, conn->detail);
 }
 
 stwi_time stwi_conn_next_attempt(struct stwi_conn *conn, stw_cause cause) {

@@ -7,11 +7,6 @@ static bool is_due(const struct stwi_conn *conn, stwi_time at) {
   return at != 0 && at <= conn->core->now;
 }
 
-static bool is_live(const struct stwi_conn *conn) {
-  return conn->state == STW_STATE_ONLINE || conn->state == STW_STATE_SUSPECT ||
-         conn->state == STW_STATE_MIGRATING;
-}
-
 /* The endpoints' budgets have the last word: the next one with a token; without any the dial moves
  * to when there is one. */
 static bool budget_allows(struct stwi_conn *conn, stwi_time *at) {
@@ -37,7 +32,7 @@ static void dial_timer(struct stwi_conn *conn) {
     return;
   conn->dial_at = 0;
   bool is_alone = stwi_conn_attempt_count(conn) == 0;
-  if (is_live(conn)) {
+  if (stwi_conn_is_live(conn)) {
     if (is_alone && conn->state != STW_STATE_ONLINE) {
       stwi_conn_apply(conn, STWI_LINK_CANDIDATE_FAILED, conn->cause);
     }
@@ -67,7 +62,7 @@ static void token_timer(struct stwi_conn *conn) {
   credentials->is_waiting = false;
   if (stwi_conn_attempt_count(conn) > 0)
     return; /* dialled with earlier ones: it decides */
-  if (is_live(conn)) {
+  if (stwi_conn_is_live(conn)) {
     conn->dial_at = conn->core->now + STWI_S;
     return;
   }
@@ -158,7 +153,7 @@ static void settle_unasked(struct stwi_conn *conn) {
 }
 
 static void pulse_timer(struct stwi_conn *conn) {
-  if (!is_live(conn) || conn->active == NULL || conn->active->phase != STW_PHASE_UP)
+  if (!stwi_conn_is_live(conn) || conn->active == NULL || conn->active->phase != STW_PHASE_UP)
     return;
   if (!stwi_conn_may_ask(conn)) {
     settle_unasked(conn);
@@ -194,7 +189,7 @@ static stwi_time unasked_end(const struct stwi_conn *conn) {
 }
 
 static stwi_time stale_at(const struct stwi_conn *conn) {
-  if (conn->config->max_silence_ns == 0 || conn->is_stale || !is_live(conn))
+  if (conn->config->max_silence_ns == 0 || conn->is_stale || !stwi_conn_is_live(conn))
     return STWI_NEVER;
   if (conn->is_inbound_full)
     return STWI_NEVER;
@@ -232,7 +227,7 @@ static void stale_timer(struct stwi_conn *conn) {
 
 /* Ahead of their end, while the present ones still serve. */
 static void refresh_timer(struct stwi_conn *conn) {
-  if (!is_due(conn, conn->refresh_at) || !is_live(conn))
+  if (!is_due(conn, conn->refresh_at) || !stwi_conn_is_live(conn))
     return;
   conn->refresh_at = 0;
   conn->is_refreshing = true;
@@ -260,7 +255,7 @@ static void closing_timer(struct stwi_conn *conn) {
   if (!is_delivered(conn) && now < conn->close_deadline)
     return;
   struct stwi_link *link = conn->active;
-  bool can_say = link != NULL && is_live(conn) && link->phase == STW_PHASE_UP;
+  bool can_say = link != NULL && stwi_conn_is_live(conn) && link->phase == STW_PHASE_UP;
   if (can_say && link->is_writing && now < conn->close_deadline)
     return;
   if (!can_say || !stwi_conn_write_close(conn, link, 1000, "")) {
@@ -317,7 +312,7 @@ static stwi_time active_deadline(const struct stwi_conn *conn) {
   if (link->phase == STW_PHASE_OPENING) {
     return link->phase_since + conn->config->ready_timeout_ns;
   }
-  if (link->phase != STW_PHASE_UP || !is_live(conn))
+  if (link->phase != STW_PHASE_UP || !stwi_conn_is_live(conn))
     return STWI_NEVER;
   stwi_time now = conn->core->now;
   bool may_ask = stwi_conn_may_ask(conn);
@@ -351,7 +346,7 @@ stwi_time stwi_conn_deadline(const struct stwi_conn *conn) {
   first = earlier(first, active_deadline(conn));
   first = earlier(first, unasked_end(conn));
   first = earlier(first, stale_at(conn));
-  if (is_live(conn))
+  if (stwi_conn_is_live(conn))
     first = earlier(first, or_never(conn->refresh_at));
   return earlier(first, closing_deadline(conn));
 }
