@@ -5,4 +5,7 @@ find_package(Threads REQUIRED)
 pkg_check_modules(LWS REQUIRED IMPORTED_TARGET libwebsockets>=4.1)
 pkg_check_modules(UV REQUIRED IMPORTED_TARGET libuv>=1.42)
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl>=3.0)
-set(foreign PkgConfig::LWS PkgConfig::UV PkgConfig::OPENSSL Threads::Threads)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.37)
+pkg_check_modules(MSGPACK REQUIRED IMPORTED_TARGET msgpack>=3.0)
+set(foreign PkgConfig::LWS PkgConfig::UV PkgConfig::OPENSSL PkgConfig::SQLITE
+  PkgConfig::MSGPACK Threads::Threads)

@@ -30,7 +30,9 @@ int stwi_lua_outbox_list(lua_State *L) {
   luaL_argcheck(L, after >= 0 && after < 9007199254740992.0, 2, "a message number");
   stw_outbox_entry entries[PAGE];
   size_t count = 0;
-  stw_status status = stw_outbox_list(self->conn, (uint64_t)after, entries, PAGE, &count);
+  uint64_t cursor = (uint64_t)after;
+  stw_status status =
+      stw_outbox_list(stw_outbox_of(self->conn), NULL, &cursor, entries, PAGE, &count);
   if (status != STW_OK)
     return stwi_lua_refuse(L, status);
   lua_createtable(L, (int)count, 0);
@@ -49,7 +51,7 @@ int stwi_lua_outbox_body(lua_State *L) {
   stw_message_id id = stwi_lua_check_id(L, 2);
   char small[BODY_FIRST];
   size_t size = 0;
-  stw_status status = stw_outbox_body(self->conn, id, small, sizeof small, &size);
+  stw_status status = stw_outbox_body(stw_outbox_of(self->conn), id, small, sizeof small, &size);
   if (status != STW_OK)
     return stwi_lua_refuse(L, status);
   if (size <= sizeof small) {
@@ -58,7 +60,7 @@ int stwi_lua_outbox_body(lua_State *L) {
   }
   size_t room = size;
   char *large = lua_newuserdata(L, room);
-  status = stw_outbox_body(self->conn, id, large, room, &size);
+  status = stw_outbox_body(stw_outbox_of(self->conn), id, large, room, &size);
   if (status != STW_OK)
     return stwi_lua_refuse(L, status);
   lua_pushlstring(L, large, room);
@@ -70,5 +72,5 @@ int stwi_lua_outbox_cancel(lua_State *L) {
   stwi_lua_conn *self = stwi_lua_open_conn(L);
   if (!self)
     return 3;
-  return stwi_lua_answer(L, stw_outbox_cancel(self->conn, stwi_lua_check_id(L, 2)));
+  return stwi_lua_answer(L, stw_outbox_cancel(stw_outbox_of(self->conn), stwi_lua_check_id(L, 2)));
 }

@@ -39,7 +39,8 @@ PyObject *core_conn_outbox_list(PyObject *object, PyObject *const *args, Py_ssiz
     return PyErr_NoMemory();
   size_t count = 0;
   stw_status status;
-  Py_BEGIN_ALLOW_THREADS status = stw_outbox_list(self->conn, after, entries, (size_t)most, &count);
+  Py_BEGIN_ALLOW_THREADS status =
+      stw_outbox_list(stw_outbox_of(self->conn), NULL, &after, entries, (size_t)most, &count);
   Py_END_ALLOW_THREADS PyObject *list = NULL;
   if (status != STW_OK)
     core_raise(core_state_of(object), status, NULL);
@@ -62,7 +63,8 @@ static PyObject *body_once(PyObject *object, stw_message_id id, uint64_t most, s
     return NULL;
   char *room = PyBytes_AsString(body);
   stw_status status;
-  Py_BEGIN_ALLOW_THREADS status = stw_outbox_body(self->conn, id, room, (size_t)most, size);
+  Py_BEGIN_ALLOW_THREADS status =
+      stw_outbox_body(stw_outbox_of(self->conn), id, room, (size_t)most, size);
   Py_END_ALLOW_THREADS if (status == STW_OK) return body;
   Py_DECREF(body);
   return core_raise(core_state_of(object), status, NULL);
@@ -97,6 +99,6 @@ PyObject *core_conn_outbox_cancel(PyObject *object, PyObject *const *args, Py_ss
   if (core_check_count("outbox_cancel", nargs, 1, 1) < 0 || message_id(self, args[0], &id) < 0)
     return NULL;
   stw_status status;
-  Py_BEGIN_ALLOW_THREADS status = stw_outbox_cancel(self->conn, id);
+  Py_BEGIN_ALLOW_THREADS status = stw_outbox_cancel(stw_outbox_of(self->conn), id);
   Py_END_ALLOW_THREADS return core_none_or_raise(core_state_of(object), status);
 }

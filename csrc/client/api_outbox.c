@@ -40,9 +40,16 @@ static stw_status explain(stw_status status, stw_message_id id) {
   }
 }
 
-stw_status stw_outbox_list(stw_conn conn, uint64_t after, stw_outbox_entry *entries, size_t max,
-                           size_t *count) {
-  if (entries == NULL || count == NULL || max == 0 || max > SIZE_MAX / sizeof *entries) {
+stw_outbox stw_outbox_of(stw_conn conn) {
+  return (stw_outbox){conn.id};
+}
+
+stw_status stw_outbox_list(stw_outbox outbox, const stw_outbox_filter *filter, uint64_t *cursor,
+                           stw_outbox_entry *entries, size_t max, size_t *count) {
+  const stw_conn conn = {outbox.id};
+  (void)filter;
+  if (cursor == NULL || entries == NULL || count == NULL || max == 0 ||
+      max > SIZE_MAX / sizeof *entries) {
     return stwi_error(STW_E_ARGUMENT, "stw_outbox_list needs room for at least one entry");
   }
   *count = 0;
@@ -57,15 +64,17 @@ stw_status stw_outbox_list(stw_conn conn, uint64_t after, stw_outbox_entry *entr
     status = stwi_error(STW_E_MEMORY, "no memory for %zu entries", max);
   } else {
     query->kind = STWI_QUERY_LIST;
-    query->number = after;
+    query->number = *cursor;
     query->max = max;
-    status = explain(ask(port, query), (stw_message_id){0, after});
+    status = explain(ask(port, query), (stw_message_id){0, *cursor});
   }
   if (status == STW_OK) {
     *count = query->count;
     memcpy(entries, query->entries, query->count * sizeof *entries);
     for (size_t i = 0; i < *count; i++)
       entries[i].id.stream = port->stream;
+    if (*count > 0)
+      *cursor = entries[*count - 1].id.number;
   }
   if (query != NULL)
     stwi_query_drop(query);
@@ -90,7 +99,8 @@ static stw_status ask_one(stw_conn conn, stw_message_id id, struct stwi_query *q
   return status;
 }
 
-stw_status stw_outbox_body(stw_conn conn, stw_message_id id, void *data, size_t max, size_t *size) {
+stw_status stw_outbox_body(stw_outbox outbox, stw_message_id id, void *data, size_t max,
+                           size_t *size) {
   if (size == NULL || (data == NULL && max > 0)) {
     return stwi_error(STW_E_ARGUMENT, "stw_outbox_body needs a place for the body and its size");
   }
@@ -99,7 +109,7 @@ stw_status stw_outbox_body(stw_conn conn, stw_message_id id, void *data, size_t 
     return stwi_error(STW_E_MEMORY, "no memory for a query");
   query->kind = STWI_QUERY_BODY;
   query->max = max;
-  stw_status status = ask_one(conn, id, query);
+  stw_status status = ask_one((stw_conn){outbox.id}, id, query);
   if (status == STW_OK) {
     *size = query->count;
     size_t copied = query->count < max ? query->count : max;
@@ -110,12 +120,12 @@ stw_status stw_outbox_body(stw_conn conn, stw_message_id id, void *data, size_t 
   return status;
 }
 
-stw_status stw_outbox_cancel(stw_conn conn, stw_message_id id) {
+stw_status stw_outbox_cancel(stw_outbox outbox, stw_message_id id) {
   struct stwi_query *query = stwi_query_new();
   if (query == NULL)
     return stwi_error(STW_E_MEMORY, "no memory for a query");
   query->kind = STWI_QUERY_CANCEL;
-  stw_status status = ask_one(conn, id, query);
+  stw_status status = ask_one((stw_conn){outbox.id}, id, query);
   stwi_query_drop(query);
   return status;
 }

@@ -138,6 +138,8 @@ static void perform_one(struct stwi_engine *engine, const struct stwi_effect *ef
     if (port != NULL)
       on_event(engine, port, effect, now);
     break;
+  case STWI_FX_STORE:
+    break;
   case STWI_FX_PUBLISH:
     if (port != NULL)
       stwi_engine_publish(engine, port, now);

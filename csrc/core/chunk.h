@@ -11,12 +11,14 @@
 
 /* One message; its key and then its body follow it in memory. */
 struct stwi_msg {
-  uint64_t number; /* admission order, from 1 */
+  uint64_t number;   /* its place in its lane, from 1 */
+  stw_message_id id; /* of its admission; moves leave it as it is */
   union {
     uint64_t ttl_ns;           /* 0: for ever */
     struct stwi_msg *next_end; /* once it has ended: the outbox's list of ends */
   };
   stwi_time admitted; /* stamped by the outbox when it takes it */
+  uint64_t waited_ns; /* its age when it was stamped: of a message from a file or an import */
   struct stwi_chunk *home;
   uint32_t size;     /* of the body */
   uint32_t attempts; /* times written */
@@ -26,7 +28,8 @@ struct stwi_msg {
   uint8_t state;     /* stw_message_state */
   uint8_t proof;     /* stw_proof */
   bool is_refused;   /* overflow drop_newest: to be ended as DROPPED when taken */
-  uint16_t cause;    /* stw_cause of its end */
+  uint16_t cause;    /* stw_cause of its end, or of being parked */
+  uint8_t lane;      /* stw_lane */
 };
 
 struct stwi_chunk {

@@ -34,6 +34,9 @@ enum stwi_match_kind {
 enum stwi_key_kind { STWI_KEY_NONE, STWI_KEY_PREFIX, STWI_KEY_UNTIL };
 enum stwi_stale_action { STWI_STALE_EVENT, STWI_STALE_OPENING, STWI_STALE_RELINK };
 
+enum stwi_profile { STWI_PROFILE_PLAIN, STWI_PROFILE_SESSION };
+enum stwi_unknown_fate { STWI_UNKNOWN_REPLAY, STWI_UNKNOWN_ASK, STWI_UNKNOWN_FAIL };
+
 struct stwi_match {
   enum stwi_match_kind kind;
   char *text;
@@ -65,6 +68,14 @@ struct stwi_conn_config {
   uint64_t outbox_messages, outbox_bytes;
   enum stwi_overflow outbox_overflow;
   stw_guarantee guarantee;
+  enum stwi_profile profile;
+  bool may_downgrade;
+  enum stwi_unknown_fate unknown_fate;
+  uint64_t dead_letters; /* parked messages kept besides held ones; the oldest go first */
+  bool has_inbound_from; /* inbound_from was given: it goes before what the store says */
+  uint64_t inbound_from[STW_LANE_COUNT];
+  char *outbox_path; /* "" memory only; a folder ends with "/" */
+  bool is_durable;   /* durability = durable; else process */
   uint64_t max_message;
   uint64_t inbound_buffer;
   enum stwi_inbound inbound_overflow;

@@ -34,7 +34,30 @@ enum stwi_effect_kind {
   STWI_FX_CUT,   /* end the link at once: RST where u.cut.abort, FIN otherwise; answered by DOWN */
   STWI_FX_MESSAGE, /* u.message: an inbound message for the host */
   STWI_FX_EVENT,   /* u.event: anything else for the host and for observe */
+  STWI_FX_STORE,   /* u.store: what the conn's store must keep; only where it has one */
   STWI_FX_PUBLISH  /* view, stats or outbox of conn changed: publish them to the calling threads */
+};
+
+/* What a store is told.  The ops of one turn are committed together or not at all, in order. */
+enum stwi_store_op {
+  STWI_STORE_PUT,     /* msg: keep it at its lane and number */
+  STWI_STORE_SETTLED, /* lane, number: everything of the lane up to it, parked ones aside, is over
+                       */
+  STWI_STORE_REMOVE,  /* lane, number: this one is over, or was moved (its PUT follows) */
+  STWI_STORE_PARK,    /* msg: at lane and number no more; parked under its id, with state, cause */
+  STWI_STORE_FORGET,  /* id: a parked one is over, or was moved (its PUT follows) */
+  STWI_STORE_SESSION, /* session: replaces what was kept of it */
+  STWI_STORE_INBOUND  /* lane, number: the host has processed everything up to it */
+};
+
+struct stwi_store_change {
+  enum stwi_store_op op;
+  uint64_t serial; /* counts the conn's changes from 1; STWI_IN_STORED names the last committed */
+  stw_lane lane;
+  uint64_t number;
+  stw_message_id id;
+  const struct stwi_msg *msg;               /* lent until the next step */
+  const struct stwi_session_saved *session; /* likewise */
 };
 
 struct stwi_effect {
@@ -57,7 +80,11 @@ struct stwi_effect {
       const uint8_t *data;
       size_t size;
       bool is_text;
+      bool is_replayed;
+      stw_lane lane;
+      stw_message_id id; /* number 0: not numbered */
     } message;
+    struct stwi_store_change store;
     stw_event event;
   } u;
 };

@@ -9,6 +9,7 @@
 
 #include <steadwire/conn.h>
 #include <steadwire/event.h>
+#include <steadwire/outbox.h>
 
 struct stwi_chunk;
 struct stwi_conn_config;
@@ -31,9 +32,13 @@ enum stwi_input_kind {
   STWI_IN_CANCEL,  /* u.cancel.number */
   STWI_IN_OPENING, /* u.opening */
   STWI_IN_HOST_READY,
-  STWI_IN_SUPPLY,  /* u.supply */
-  STWI_IN_INBOUND, /* u.inbound.is_full: the mailbox has no room / has room again */
-  STWI_IN_STOP,    /* the engine stops: every conn ends with local_stop */
+  STWI_IN_SUPPLY,    /* u.supply */
+  STWI_IN_INBOUND,   /* u.inbound.is_full: the mailbox has no room / has room again */
+  STWI_IN_EDIT,      /* u.edit: HOLD, CANCEL; moves come as messages of u.submit */
+  STWI_IN_PROCESSED, /* u.processed: the host has processed inbound messages */
+  /* from the store of a conn */
+  STWI_IN_STORED, /* u.stored: what is committed, or how the store is */
+  STWI_IN_STOP,   /* the engine stops: every conn ends with local_stop */
   /* from the machine, for all conns (conn ignored) */
   STWI_IN_NETWORK, /* u.network */
   STWI_IN_WAKE,    /* the machine slept */
@@ -48,6 +53,27 @@ enum stwi_input_kind {
   STWI_IN_TURN
 };
 
+/* What a client must not forget of a session. */
+struct stwi_session_saved {
+  uint8_t cid[16];
+  uint64_t incarnation; /* of the server's memory, as of the last WELCOME */
+  bool is_welcomed;     /* `incarnation` and `token` are set */
+  uint8_t token[32];
+  uint64_t processed[STW_LANE_COUNT]; /* inbound: by the host */
+};
+
+/* What a conn begins with: read from its store, or nothing but a fresh session. */
+struct stwi_restored {
+  bool has_store;
+  bool is_unclean;           /* the last user of the store did not close it */
+  bool may_lag;              /* ... and its last commits may be missing (level process) */
+  struct stwi_chunk *chunks; /* messages, by number within each lane */
+  struct stwi_chunk *parked; /* oldest first */
+  uint64_t last_number[STW_LANE_COUNT]; /* highest ever given */
+  uint64_t adopted;                     /* messages among them that belonged to other files */
+  struct stwi_session_saved session;    /* its cid is always set */
+};
+
 struct stwi_input {
   enum stwi_input_kind kind;
   uint32_t conn; /* slot */
@@ -55,9 +81,10 @@ struct stwi_input {
   union {
     struct {
       struct stwi_conn_config *config;
-      uint64_t stream; /* random: first half of every message id */
-      uint64_t seed;   /* random: jitter and masks of this conn */
-      stw_conn handle; /* goes into events */
+      uint64_t stream; /* random, or the store's: first half of every message id, lowest bit 0 */
+      struct stwi_restored *restored; /* borrowed, its chunks taken; NULL: nothing kept */
+      uint64_t seed;                  /* random: jitter and masks of this conn */
+      stw_conn handle;                /* goes into events */
     } open;
     struct {
       stwi_time deadline;
@@ -83,6 +110,21 @@ struct stwi_input {
     struct {
       bool is_full;
     } inbound;
+    struct {
+      stw_message_id id;
+      stw_edit edit;
+    } edit;
+    struct {
+      stw_lane lane;
+      uint64_t number;
+    } processed;
+    struct {
+      uint64_t serial;               /* every change up to it is committed */
+      uint64_t upto[STW_LANE_COUNT]; /* every message of the lane up to it is */
+      stw_store_health health;       /* as of now */
+      bool wants_all;     /* a new file was begun: PUT and PARK everything again, and the session */
+      const char *detail; /* about health, when it changed; else NULL */
+    } stored;
     struct {
       stw_network what;
     } network;

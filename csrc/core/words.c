@@ -1,6 +1,7 @@
 #include "core/cause.h"
 
 #include <steadwire/metrics.h>
+#include <steadwire/outbox.h>
 
 /* One table and one walker per list of (NAME, slug, meaning). */
 #define WALKER(function, table)                                                                    \
@@ -56,6 +57,27 @@ static const stw_word event_kinds[] = {
 #undef WORD
 };
 WALKER(stw_event_kind_at, event_kinds)
+
+static const stw_word lanes[] = {
+#define WORD(name, slug, text) {STW_LANE_##name, slug, text},
+    STW_LANE_LIST(WORD)
+#undef WORD
+};
+WALKER(stw_lane_at, lanes)
+
+static const stw_word store_healths[] = {
+#define WORD(name, slug, text) {STW_STORE_##name, slug, text},
+    STW_STORE_LIST(WORD)
+#undef WORD
+};
+WALKER(stw_store_health_at, store_healths)
+
+static const stw_word edits[] = {
+#define WORD(name, slug, text) {STW_EDIT_##name, slug, text},
+    STW_EDIT_LIST(WORD)
+#undef WORD
+};
+WALKER(stw_edit_at, edits)
 
 static const stw_word gap_reasons[] = {
 #define WORD(name, slug, text) {STW_GAP_##name, slug, text},

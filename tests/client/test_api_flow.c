@@ -105,7 +105,8 @@ static void room_is_told_when_it_is_enough_for_what_was_refused(void **state) {
   assert_int_equal(stw_conn_send(conn, data, 600, NULL, NULL), STW_OK);
   assert_int_equal(stw_conn_send(conn, data, 100, NULL, &small), STW_OK);
   EXPECT(stw_conn_send(conn, data, 1000, NULL, NULL), STW_E_FULL, "outbox_bytes 1024");
-  assert_int_equal(stw_outbox_cancel(conn, small), STW_OK); /* room, but not for that */
+  assert_int_equal(stw_outbox_cancel(stw_outbox_of(conn), small),
+                   STW_OK); /* room, but not for that */
   assert_non_null(host_wait(&host, conn, STW_EVENT_MESSAGE_ENDED));
   assert_int_equal(host_count(&host, STW_EVENT_OUTBOX_ROOM), 0);
   let_go(conn);

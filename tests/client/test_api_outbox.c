@@ -38,21 +38,27 @@ static void bad_input_is_refused(void **state) {
   size_t count = 5;
   char byte;
   assert_int_equal(host_send(conn, "x", &id), STW_OK);
-  EXPECT(stw_outbox_list(conn, 0, NULL, 2, &count), STW_E_ARGUMENT, "room");
-  EXPECT(stw_outbox_list(conn, 0, entries, 0, &count), STW_E_ARGUMENT, "room");
-  EXPECT(stw_outbox_list(conn, 0, entries, 2, NULL), STW_E_ARGUMENT, "room");
-  EXPECT(stw_outbox_list(conn, 0, entries, SIZE_MAX, &count), STW_E_ARGUMENT, "entry");
-  EXPECT(stw_outbox_body(conn, id, &byte, 1, NULL), STW_E_ARGUMENT, "size");
-  EXPECT(stw_outbox_body(conn, id, NULL, 1, &count), STW_E_ARGUMENT, "place");
+  EXPECT(stw_outbox_list(stw_outbox_of(conn), NULL, &(uint64_t){0}, NULL, 2, &count),
+         STW_E_ARGUMENT, "room");
+  EXPECT(stw_outbox_list(stw_outbox_of(conn), NULL, &(uint64_t){0}, entries, 0, &count),
+         STW_E_ARGUMENT, "room");
+  EXPECT(stw_outbox_list(stw_outbox_of(conn), NULL, &(uint64_t){0}, entries, 2, NULL),
+         STW_E_ARGUMENT, "room");
+  EXPECT(stw_outbox_list(stw_outbox_of(conn), NULL, &(uint64_t){0}, entries, SIZE_MAX, &count),
+         STW_E_ARGUMENT, "entry");
+  EXPECT(stw_outbox_body(stw_outbox_of(conn), id, &byte, 1, NULL), STW_E_ARGUMENT, "size");
+  EXPECT(stw_outbox_body(stw_outbox_of(conn), id, NULL, 1, &count), STW_E_ARGUMENT, "place");
   const uint64_t foreign[] = {0, UINT64_MAX, host.engine.id, host.mailbox.id, conn.id ^ 1ull << 40};
   for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
     const stw_conn wrong = {foreign[i]};
-    EXPECT(stw_outbox_list(wrong, 0, entries, 2, &count), STW_E_HANDLE, "stale");
-    EXPECT(stw_outbox_body(wrong, id, &byte, 1, &count), STW_E_HANDLE, "stale");
-    EXPECT(stw_outbox_cancel(wrong, id), STW_E_HANDLE, "stale");
+    EXPECT(stw_outbox_list(stw_outbox_of(wrong), NULL, &(uint64_t){0}, entries, 2, &count),
+           STW_E_HANDLE, "stale");
+    EXPECT(stw_outbox_body(stw_outbox_of(wrong), id, &byte, 1, &count), STW_E_HANDLE, "stale");
+    EXPECT(stw_outbox_cancel(stw_outbox_of(wrong), id), STW_E_HANDLE, "stale");
   }
   assert_int_equal(stw_conn_free(conn), STW_OK);
-  EXPECT(stw_outbox_list(conn, 0, entries, 2, &count), STW_E_HANDLE, "stale");
+  EXPECT(stw_outbox_list(stw_outbox_of(conn), NULL, &(uint64_t){0}, entries, 2, &count),
+         STW_E_HANDLE, "stale");
 }
 
 static void unknown_messages_are_not_found(void **state) {
@@ -63,12 +69,14 @@ static void unknown_messages_are_not_found(void **state) {
   assert_int_equal(host_send(conn, "x", &id), STW_OK);
   assert_int_equal(host_send(other, "y", &foreign), STW_OK);
   assert_int_not_equal(id.stream, foreign.stream);
-  EXPECT(stw_outbox_cancel(conn, foreign), STW_E_NOT_FOUND, "message 1");
-  EXPECT(stw_outbox_body(conn, foreign, NULL, 0, &size), STW_E_NOT_FOUND, "not in the outbox");
+  EXPECT(stw_outbox_cancel(stw_outbox_of(conn), foreign), STW_E_NOT_FOUND, "message 1");
+  EXPECT(stw_outbox_body(stw_outbox_of(conn), foreign, NULL, 0, &size), STW_E_NOT_FOUND,
+         "not in the outbox");
   id.number = 0;
-  EXPECT(stw_outbox_cancel(conn, id), STW_E_NOT_FOUND, "message 0");
+  EXPECT(stw_outbox_cancel(stw_outbox_of(conn), id), STW_E_NOT_FOUND, "message 0");
   id.number = UINT64_MAX;
-  EXPECT(stw_outbox_body(conn, id, NULL, 0, &size), STW_E_NOT_FOUND, "never was there");
+  EXPECT(stw_outbox_body(stw_outbox_of(conn), id, NULL, 0, &size), STW_E_NOT_FOUND,
+         "never was there");
 }
 
 static void the_list_is_paged_and_complete(void **state) {
@@ -109,14 +117,14 @@ static void a_body_is_copied_as_far_as_it_fits(void **state) {
   assert_int_equal(host_send(conn, "", &empty), STW_OK);
   char body[16] = "........";
   size_t size = 0;
-  assert_int_equal(stw_outbox_body(conn, id, body, sizeof body, &size), STW_OK);
+  assert_int_equal(stw_outbox_body(stw_outbox_of(conn), id, body, sizeof body, &size), STW_OK);
   assert_int_equal(size, 5);
   assert_memory_equal(body, "hello...", 8);
-  assert_int_equal(stw_outbox_body(conn, id, body, 2, &size), STW_OK);
+  assert_int_equal(stw_outbox_body(stw_outbox_of(conn), id, body, 2, &size), STW_OK);
   assert_int_equal(size, 5);
-  assert_int_equal(stw_outbox_body(conn, id, NULL, 0, &size), STW_OK);
+  assert_int_equal(stw_outbox_body(stw_outbox_of(conn), id, NULL, 0, &size), STW_OK);
   assert_int_equal(size, 5);
-  assert_int_equal(stw_outbox_body(conn, empty, body, 2, &size), STW_OK);
+  assert_int_equal(stw_outbox_body(stw_outbox_of(conn), empty, body, 2, &size), STW_OK);
   assert_int_equal(size, 0);
 }
 
@@ -126,8 +134,8 @@ static void what_was_not_written_can_be_cancelled(void **state) {
   stw_message_id ids[3];
   for (int i = 0; i < 3; i++)
     assert_int_equal(host_send(conn, "x", &ids[i]), STW_OK);
-  assert_int_equal(stw_outbox_cancel(conn, ids[1]), STW_OK);
-  EXPECT(stw_outbox_cancel(conn, ids[1]), STW_E_NOT_FOUND, "has ended");
+  assert_int_equal(stw_outbox_cancel(stw_outbox_of(conn), ids[1]), STW_OK);
+  EXPECT(stw_outbox_cancel(stw_outbox_of(conn), ids[1]), STW_E_NOT_FOUND, "has ended");
   const struct host_event *ended = host_wait(&host, conn, STW_EVENT_MESSAGE_ENDED);
   assert_non_null(ended);
   assert_int_equal(ended->event.u.ended.id.number, 2);
@@ -149,7 +157,7 @@ static void what_was_written_cannot_be_cancelled_not_even_while_it_waits_again(v
   assert_true(fake_server_has(&host.server, 1));
   assert_int_equal(host_list(conn, 0, &entry, 1, &count), STW_OK);
   assert_int_equal(entry.state, STW_MESSAGE_INFLIGHT);
-  EXPECT(stw_outbox_cancel(conn, id), STW_E_STATE, "cannot be unsent");
+  EXPECT(stw_outbox_cancel(stw_outbox_of(conn), id), STW_E_STATE, "cannot be unsent");
   fake_server_be(&host.server, (struct fake_manner){.hangs = true});
   fake_server_drop(&host.server, 1, STW_CAUSE_ABNORMAL_RST);
   do {
@@ -158,7 +166,7 @@ static void what_was_written_cannot_be_cancelled_not_even_while_it_waits_again(v
     assert_int_equal(host_list(conn, 0, &entry, 1, &count), STW_OK);
   } while (entry.state != STW_MESSAGE_QUEUED);
   assert_int_equal(entry.attempts, 1);
-  EXPECT(stw_outbox_cancel(conn, id), STW_E_STATE, "cannot be unsent");
+  EXPECT(stw_outbox_cancel(stw_outbox_of(conn), id), STW_E_STATE, "cannot be unsent");
 }
 
 static void an_outbox_outlives_its_close_but_not_its_engine(void **state) {
@@ -170,13 +178,14 @@ static void an_outbox_outlives_its_close_but_not_its_engine(void **state) {
   assert_int_equal(stw_conn_close(conn, 0), STW_OK);
   assert_non_null(host_wait(&host, conn, STW_EVENT_CLOSED));
   char body[4];
-  assert_int_equal(stw_outbox_body(conn, id, body, 4, &size), STW_OK);
+  assert_int_equal(stw_outbox_body(stw_outbox_of(conn), id, body, 4, &size), STW_OK);
   assert_memory_equal(body, "left", 4);
   assert_int_equal(stw_engine_free(host.engine), STW_OK);
   stw_outbox_entry entry;
-  EXPECT(stw_outbox_list(conn, 0, &entry, 1, &size), STW_E_CLOSED, "engine");
-  EXPECT(stw_outbox_body(conn, id, body, 4, &size), STW_E_CLOSED, "stopped");
-  EXPECT(stw_outbox_cancel(conn, id), STW_E_CLOSED, "stopped");
+  EXPECT(stw_outbox_list(stw_outbox_of(conn), NULL, &(uint64_t){0}, &entry, 1, &size), STW_E_CLOSED,
+         "engine");
+  EXPECT(stw_outbox_body(stw_outbox_of(conn), id, body, 4, &size), STW_E_CLOSED, "stopped");
+  EXPECT(stw_outbox_cancel(stw_outbox_of(conn), id), STW_E_CLOSED, "stopped");
 }
 
 int main(void) {

@@ -114,11 +114,11 @@ static stw_status random_outbox(struct stwi_random *random, stw_conn conn) {
   stw_message_id id = {view.stream.stream, stwi_random_below(random, view.stream.number + 2)};
   switch (stwi_random_below(random, 3)) {
   case 0:
-    return stw_outbox_list(conn, id.number, entries, 8, &count);
+    return stw_outbox_list(stw_outbox_of(conn), NULL, &(uint64_t){id.number}, entries, 8, &count);
   case 1:
-    return stw_outbox_body(conn, id, body, sizeof body, &count);
+    return stw_outbox_body(stw_outbox_of(conn), id, body, sizeof body, &count);
   default:
-    return stw_outbox_cancel(conn, id);
+    return stw_outbox_cancel(stw_outbox_of(conn), id);
   }
 }
 

@@ -154,7 +154,7 @@ stw_status host_list(stw_conn conn, uint64_t after, stw_outbox_entry *entries, s
                      size_t *count) {
   stw_status status = STW_E_TIMEOUT;
   for (int i = 0; i < HOST_GUARD_MS / 1000 && status == STW_E_TIMEOUT; i++)
-    status = stw_outbox_list(conn, after, entries, max, count);
+    status = stw_outbox_list(stw_outbox_of(conn), NULL, &after, entries, max, count);
   return status;
 }
 

@@ -204,6 +204,7 @@ void world_perform(struct world *world, const struct stwi_effect *effect) {
     log_event(world, effect);
     world_check_event(world, effect->conn, &effect->u.event);
     break;
+  case STWI_FX_STORE:
   case STWI_FX_PUBLISH:
     world->conns[effect->conn].is_touched = true;
     break;

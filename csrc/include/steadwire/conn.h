@@ -46,8 +46,11 @@ STW_API stw_status stw_mailbox_drain(stw_mailbox mailbox, const stw_event **even
  * OK, E_TIMEOUT, E_INTERRUPTED (a signal), E_HANDLE, E_FORKED. */
 STW_API stw_status stw_mailbox_wait(stw_mailbox mailbox, int64_t timeout_ms);
 
-/* Opens a conn: copies `config`, starts dialling, never blocks.
- * E_VALUE (options that exclude one another, no url), E_HANDLE, E_FORKED, E_MEMORY. */
+/* Opens a conn: copies `config`, starts dialling.  Never blocks without the option outbox; with it
+ * the file is opened, checked and read here: some ms, and about a second per 100,000 messages.
+ * E_VALUE (options that exclude one another, no url), E_HANDLE, E_FORKED, E_MEMORY; with outbox:
+ * E_STORE, E_LOCKED (names the holder's pid), E_FORMAT.  A damaged file is no error: it is moved
+ * aside, a new one begins, and the event store says so. */
 STW_API stw_status stw_conn_open(stw_engine engine, stw_mailbox mailbox, const stw_config *config,
                                  stw_conn *conn);
 
@@ -61,6 +64,7 @@ typedef struct stw_send_options {
   uint64_t ttl_ms; /* 0: for ever */
   const void *key; /* a later message with the same key replaces this one while queued */
   size_t key_size; /* 0: no key; at most 255 */
+  stw_lane lane;
 } stw_send_options;
 
 typedef struct stw_payload {
@@ -83,6 +87,13 @@ STW_API stw_status stw_conn_send(stw_conn conn, const void *data, size_t size,
 STW_API stw_status stw_conn_send_many(stw_conn conn, const stw_payload *payloads, size_t count,
                                       const stw_send_options *options, size_t *taken,
                                       stw_message_id *first);
+
+/* Says that every inbound message of `lane` up to `number` (of its id) has taken effect, so that
+ * the peer need not keep it: the proof processed there.  Cumulative; a lower number than before
+ * does nothing.  For exactly once across a crash of the host, commit the number together with the
+ * effect and pass it back with the option inbound_from.
+ * E_ARGUMENT (no such lane, or a number that has not arrived), E_CLOSED, E_HANDLE, E_FORKED. */
+STW_API stw_status stw_conn_processed(stw_conn conn, stw_lane lane, uint64_t number);
 
 /* Closes: refuses new messages, goes on until every message has its proof or `timeout_ms` is over
  * (0: at once), then the close handshake.  CLOSED is the last event.  E_CLOSED if it is closed. */
@@ -126,12 +137,16 @@ typedef struct stw_conn_view {
   uint64_t next_attempt_ns; /* CLOCK_MONOTONIC, 0 unless WAITING */
   uint64_t rtt_ns;          /* smoothed, 0 until measured */
   uint64_t outbox_messages, outbox_bytes;
-  stw_message_id stream; /* number: the last admitted one */
-  uint16_t close_code;   /* of the last link that ended, 0 if none */
-  uint16_t http_status;  /* of the last attempt that failed, 0 if none */
-  char detail[160];      /* sentence about the last cause */
-  char subprotocol[64];  /* chosen by the server on the active link */
-  char endpoint[160];    /* URL in use, without userinfo and query */
+  stw_message_id stream;  /* of the data lane; number: the last admitted one */
+  uint16_t close_code;    /* of the last link that ended, 0 if none */
+  uint16_t http_status;   /* of the last attempt that failed, 0 if none */
+  char detail[160];       /* sentence about the last cause */
+  char subprotocol[64];   /* chosen by the server on the active link */
+  char endpoint[160];     /* URL in use, without userinfo and query */
+  stw_message_id control; /* of the control lane; number: the last admitted one */
+  uint64_t outbox_parked; /* messages held, dead or of unknown fate */
+  bool has_session;       /* the active link speaks steadwire.v1 */
+  bool has_store;         /* the outbox has a file, and it is well */
 } stw_conn_view;
 STW_API stw_status stw_conn_look(stw_conn conn, stw_conn_view *view);
 

@@ -23,8 +23,22 @@ typedef struct stw_conn {
   uint64_t id;
 } stw_conn;
 
-/* A message's id: `stream` is random per outbox, `number` counts admissions from 1.  Stable for
- * the life of the message, across links (and, with a store, across restarts). */
+/* Two lanes: order is promised within each, and what waits in the control lane goes first.
+ * X(NAME, slug, meaning) */
+#define STW_LANE_LIST(X)                                                                           \
+  X(DATA, "data", "the usual lane")                                                                \
+  X(CONTROL, "control", "urgent messages: ahead of every message of the data lane")
+
+typedef enum stw_lane {
+#define STW_X(name, slug, text) STW_LANE_##name,
+  STW_LANE_LIST(STW_X)
+#undef STW_X
+      STW_LANE_COUNT
+} stw_lane;
+
+/* A message's id: `stream` is random per outbox and lane (its lowest bit is the lane at
+ * admission), `number` counts admissions to that lane from 1.  Stable for the life of the message:
+ * across links, across restarts with a store, and when it is moved to another place or lane. */
 typedef struct stw_message_id {
   uint64_t stream;
   uint64_t number;
@@ -97,7 +111,7 @@ typedef enum stw_proof {
   X(CANCELLED, "cancelled", true, "taken back by the host before it was written")                  \
   X(DROPPED, "dropped", true, "removed by the outbox_overflow policy or replaced by its key")      \
   X(DEAD, "dead", true, "refused by the peer link after link: a poison message")                   \
-  X(UNKNOWN, "unknown", true, "at_most_once and the link died after bytes of it left")
+  X(UNKNOWN, "unknown", true, "bytes of it left and nobody can say whether they arrived")
 
 typedef enum stw_message_state {
 #define STW_X(name, slug, final, text) STW_MESSAGE_##name,
@@ -110,7 +124,7 @@ typedef enum stw_message_state {
 #define STW_GUARANTEE_LIST(X)                                                                      \
   X(AT_LEAST_ONCE, "at_least_once", "replayed until proven; the peer may see it twice")            \
   X(AT_MOST_ONCE, "at_most_once", "never written twice; its fate may end as unknown")              \
-  X(EXACTLY_ONCE, "exactly_once", "needs a session profile")
+  X(EXACTLY_ONCE, "exactly_once", "numbered and acknowledged: needs the session profile")
 
 typedef enum stw_guarantee {
 #define STW_X(name, slug, text) STW_##name,
@@ -287,6 +301,10 @@ typedef enum stw_cause {
   X(STALE, "stale", "no message for max_silence although the link answers")                        \
   X(CREDENTIALS_NEEDED, "credentials_needed", "answer with stw_conn_supply")                       \
   X(RETRY, "retry", "an attempt failed while others go on: why, and when the next one is due")     \
+  X(STORE, "store", "the outbox file: recovered, replaced, full, failed or well again")            \
+  X(DOWNGRADED, "downgraded", "the server does not speak steadwire.v1: the plain profile is used") \
+  X(SESSION_STALE, "session_stale",                                                                \
+    "the server has lost the session: a new one begins, what was inflight may arrive twice")       \
   X(CLOSED, "closed", "the conn has ended; its last event")
 
 typedef enum stw_event_kind {
@@ -299,7 +317,10 @@ typedef enum stw_event_kind {
 /* Why inbound messages may be missing.  X(NAME, slug, meaning) */
 #define STW_GAP_LIST(X)                                                                            \
   X(NEW_LINK, "new_link", "a new plain link: the server may have sent messages in between")        \
-  X(OVERFLOW, "overflow", "messages were dropped by inbound_overflow")
+  X(OVERFLOW, "overflow", "messages were dropped by inbound_overflow")                             \
+  X(REMOVED, "removed", "the server took them back before they were sent")                         \
+  X(REPLAY_LOST, "replay_lost", "the server could not keep them until the session went on")        \
+  X(SESSION_LOST, "session_lost", "the session was lost: how many is not known")
 
 typedef enum stw_gap_reason {
 #define STW_X(name, slug, text) STW_GAP_##name,
@@ -307,6 +328,23 @@ typedef enum stw_gap_reason {
 #undef STW_X
       STW_GAP_COUNT
 } stw_gap_reason;
+
+/* What has happened to the outbox's file.  X(NAME, slug, meaning) */
+#define STW_STORE_LIST(X)                                                                          \
+  X(OK, "ok", "messages are kept again")                                                           \
+  X(RECOVERED, "recovered", "messages of an earlier process were found and will be sent")          \
+  X(ADOPTED, "adopted", "messages of a process that has died were taken over")                     \
+  X(MOVED_ASIDE, "moved_aside", "the file was damaged: kept under another name, a new one began")  \
+  X(REWRITTEN, "rewritten", "writing failed once: everything was written to a new file")           \
+  X(FULL, "full", "the disk is full: sends are refused until there is space")                      \
+  X(FAILED, "failed", "the file cannot be written: sends are refused, what waits is in memory")
+
+typedef enum stw_store_health {
+#define STW_X(name, slug, text) STW_STORE_##name,
+  STW_STORE_LIST(STW_X)
+#undef STW_X
+      STW_STORE_COUNT
+} stw_store_health;
 
 /* One event.  Lent by stw_mailbox_drain until the next drain of the same mailbox (pointers in it
  * too).  Fields are only ever added at the end, so an old binary reads what it knows. */
@@ -331,14 +369,19 @@ typedef struct stw_event {
       const void *data;
       size_t size;
       bool is_text;
+      bool is_replayed;  /* written on an earlier link already, which did not bring it */
+      stw_lane lane;     /* of the session; DATA without one */
+      stw_message_id id; /* number 0: the peer does not number its messages */
     } message;
     struct {
       stw_proof proof;
-      uint64_t upto; /* every number <= upto has it, save those reported by MESSAGE_ENDED */
+      stw_lane lane;
+      uint64_t upto; /* every number of the lane <= upto has it, save those that MESSAGE_ENDED named
+                        or will name: moved messages are reported one by one */
     } proof;
     struct {
       stw_message_id id;
-      stw_message_state state;
+      stw_message_state state; /* SETTLED only for a message that was moved */
       stw_cause cause;
       const char *detail;
     } ended;
@@ -349,6 +392,8 @@ typedef struct stw_event {
       stw_gap_reason reason;
       bool known; /* `messages` is the exact number missing */
       uint64_t messages;
+      stw_lane lane;
+      uint64_t from, to; /* of a session: the numbers that will never come; else 0 */
     } gap;
     struct {
       uint32_t attempt;
@@ -366,6 +411,15 @@ typedef struct stw_event {
     struct {
       uint64_t silence_ns;
     } stale;
+    struct {
+      stw_store_health health;
+      uint64_t messages; /* RECOVERED, ADOPTED: how many */
+      const char *detail;
+    } store;
+    struct {
+      uint64_t messages; /* whose fate is not known: the option unknown_fate decides */
+      const char *detail;
+    } session_stale;
     struct {
       stw_cause cause;
       uint64_t undelivered; /* messages without the proof they wanted; list them before freeing */
@@ -390,6 +444,8 @@ STW_API const stw_word *stw_guarantee_at(size_t index);
 STW_API const stw_word *stw_class_at(size_t index);
 STW_API const stw_word *stw_event_kind_at(size_t index);
 STW_API const stw_word *stw_gap_reason_at(size_t index);
+STW_API const stw_word *stw_lane_at(size_t index);
+STW_API const stw_word *stw_store_health_at(size_t index);
 
 typedef struct stw_cause_info {
   stw_cause cause;

@@ -27,7 +27,10 @@ extern "C" {
   X(CANCELLED, "cancelled", COUNTER, "1", "messages taken back")                                   \
   X(DROPPED, "dropped", COUNTER, "1", "messages removed by overflow or key")                       \
   X(DEAD, "dead", COUNTER, "1", "poison messages")                                                 \
-  X(UNKNOWN, "unknown", COUNTER, "1", "at_most_once messages of unknown fate")                     \
+  X(UNKNOWN, "unknown", COUNTER, "1", "messages whose fate could not be learnt")                   \
+  X(STORED, "stored", COUNTER, "1", "messages committed to the outbox's file")                     \
+  X(DUPLICATES, "duplicates", COUNTER, "1", "inbound messages that had arrived before: dropped")   \
+  X(RESUMES, "resumes", COUNTER, "1", "links on which the session went on")                        \
   X(RECEIVED, "received", COUNTER, "1", "messages that arrived")                                   \
   X(RECEIVED_BYTES, "received_bytes", COUNTER, "By", "payload bytes that arrived")                 \
   X(INBOUND_DROPPED, "inbound_dropped", COUNTER, "1",                                              \
@@ -39,6 +42,7 @@ extern "C" {
   X(WIRE_IN_BYTES, "wire_in_bytes", COUNTER, "By", "bytes read from sockets after the upgrade")    \
   X(OUTBOX_MESSAGES, "outbox_messages", GAUGE, "1", "messages in the outbox")                      \
   X(OUTBOX_BYTES, "outbox_bytes", GAUGE, "By", "payload bytes in the outbox")                      \
+  X(OUTBOX_PARKED, "outbox_parked", GAUGE, "1", "messages held, dead or of unknown fate")          \
   X(RTT_NS, "rtt_ns", GAUGE, "ns", "smoothed round trip of barriers")                              \
   X(ONLINE_NS, "online_ns", COUNTER, "ns", "time online, suspect or migrating")                    \
   X(OPEN_NS, "open_ns", COUNTER, "ns", "time since the first open, closed time excluded")

@@ -42,7 +42,7 @@ extern "C" {
   X(E_TOO_BIG, -9, "too_big", false, "the message is over max_message; it was not taken",          \
     "split the message or raise max_message")                                                      \
   X(E_GUARANTEE, -10, "guarantee", false, "the profile cannot give this guarantee",                \
-    "use at_least_once, or a session profile")                                                     \
+    "use at_least_once, or profile = session")                                                     \
   X(E_TIMEOUT, -11, "timeout", true, "the time given to the call is over", "call again")           \
   X(E_FORKED, -12, "forked", false, "the handle was made before fork() and belongs to the parent", \
     "make a new engine and a new conn in the child")                                               \
@@ -54,7 +54,15 @@ extern "C" {
   X(E_INTERRUPTED, -16, "interrupted", true, "a signal arrived while waiting",                     \
     "handle the signal, then call again")                                                          \
   X(E_BUSY, -17, "busy", true, "another thread is draining this mailbox",                          \
-    "drain a mailbox from one thread at a time")
+    "drain a mailbox from one thread at a time")                                                   \
+  X(E_STORE, -18, "store", true, "the outbox file cannot be read or written",                      \
+    "see the error for the path and the reason; check the disk and the permissions")               \
+  X(E_LOCKED, -19, "locked", true, "another process uses this outbox file",                        \
+    "end the process that the error names, or use another file; a folder gives each its own")      \
+  X(E_FORMAT, -20, "format", false, "no outbox file or export, or one of a newer version",         \
+    "check the path; a newer file needs the steadwire that wrote it")                              \
+  X(E_PROTOCOL, -21, "protocol", false, "the peer broke the session protocol",                     \
+    "close the link with the code the call gives; report it to the peer's authors")
 
 typedef enum stw_status {
 #define STW_X(name, value, slug, retryable, text, remedy) STW_##name = (value),
