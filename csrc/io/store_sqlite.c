@@ -185,6 +185,8 @@ stw_status stwi_sql_enter(struct stwi_sql *sql, const struct stwi_sql_place *pla
   detail[0] = '\0';
   const stw_status status = enter(sql, place, meta, restored, health, detail);
   if (status != STW_OK) {
+    if (sql->db != NULL)
+      sqlite3_db_config(sql->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     stwi_sql_detach(sql);
     drop_messages(restored);
     return status;

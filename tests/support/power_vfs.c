@@ -41,7 +41,9 @@ static sqlite3_vfs *system_vfs;
 static struct disk_file *files;
 static uint64_t random_state = 1;
 static unsigned steps, lose_at, sync_fails_in, failed_syncs;
-static bool lies, is_full;
+static bool lies;
+static char reserve[300]; /* "": the disk has room */
+static int64_t room;
 static _Atomic bool is_off;
 static void (*during_sync)(void *owner);
 static void *during_owner;
@@ -192,9 +194,18 @@ static int vfs_read(sqlite3_file *file, void *bytes, int size, sqlite3_int64 at)
   return is_off ? SQLITE_IOERR_READ : handle->real->pMethods->xRead(handle->real, bytes, size, at);
 }
 
+static bool has_room(int64_t more) {
+  if (reserve[0] == '\0' || more <= 0)
+    return true;
+  if (access(reserve, F_OK) == 0 || more > room)
+    return false;
+  room -= more;
+  return true;
+}
+
 static int write_watched(struct handle *handle, const void *bytes, int size, sqlite3_int64 at) {
   struct disk_file *file = handle->file;
-  if (is_full && at + size > size_of(file))
+  if (!has_room(at + size - size_of(file)))
     return SQLITE_FULL;
   keep(file, at, at + size);
   if (!is_last())
@@ -412,9 +423,10 @@ unsigned power_vfs_failed_syncs(void) {
   return answer;
 }
 
-void power_vfs_fill(bool on) {
+void power_vfs_fill(const char *path) {
   pthread_mutex_lock(&guard);
-  is_full = on;
+  snprintf(reserve, sizeof reserve, "%s", path == NULL ? "" : path);
+  room = 65536;
   pthread_mutex_unlock(&guard);
 }
 

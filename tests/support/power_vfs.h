@@ -30,8 +30,9 @@ void power_vfs_lie(bool on);
  * they are not on the disk. 0: none. */
 void power_vfs_fail_sync_after(unsigned count);
 unsigned power_vfs_failed_syncs(void);
-/* No byte more than the files have: writes beyond their ends answer ENOSPC. */
-void power_vfs_fill(bool on);
+/* A full disk: files do not grow, but for 64 KiB once the file `reserve` is gone.  NULL: not full.
+ */
+void power_vfs_fill(const char *reserve);
 /* Every sync takes as long as it takes until the function returns; NULL: none. */
 void power_vfs_on_sync(void (*during)(void *owner), void *owner);
 

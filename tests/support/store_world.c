@@ -81,18 +81,14 @@ stw_status store_world_open(struct store_world *world) {
                                 &world->health, world->detail);
 }
 
-static void close_within(struct store_world *world, uint32_t patience_ms) {
+void store_world_close_within(struct store_world *world, uint32_t patience_ms) {
   if (world->store.ops != NULL)
     world->store.ops->close(world->store.self, patience_ms);
   world->store = (struct stwi_store){0};
 }
 
 void store_world_close(struct store_world *world) {
-  close_within(world, PATIENCE_S * 1000);
-}
-
-void store_world_drop(struct store_world *world) {
-  close_within(world, 0);
+  store_world_close_within(world, PATIENCE_S * 1000);
 }
 
 void store_world_message(struct store_world *world, enum stwi_store_op op,

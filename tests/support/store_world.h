@@ -32,8 +32,8 @@ void store_world_fini(struct store_world *world);
 stw_status store_world_open(struct store_world *world);
 /* In order. */
 void store_world_close(struct store_world *world);
-/* The same, without patience: as a process does that dies. */
-void store_world_drop(struct store_world *world);
+/* The same, with so much patience. */
+void store_world_close_within(struct store_world *world, uint32_t patience_ms);
 
 /* One message: `body` is text. */
 void store_world_put(struct store_world *world, stw_lane lane, uint64_t number, const char *body,
