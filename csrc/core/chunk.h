@@ -30,6 +30,7 @@ struct stwi_msg {
   bool is_refused;   /* overflow drop_newest: to be ended as DROPPED when taken */
   uint16_t cause;    /* stw_cause of its end, or of being parked */
   uint8_t lane;      /* stw_lane */
+  bool is_move;      /* no message: moves the one with this id to this lane and number */
 };
 
 struct stwi_chunk {

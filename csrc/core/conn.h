@@ -40,7 +40,7 @@
 #define STWI_BYTE_NS_MAX (STWI_S / 4096)
 
 struct stwi_barrier {
-  uint64_t upto; /* last message written before it */
+  uint64_t upto[STW_LANE_COUNT]; /* last message of each lane written before it; 0: none */
   stwi_time at;
   stwi_time due;      /* its age counts from here: what stands before it must get through first */
   uint64_t out_bytes; /* of the link, up to and with it */
@@ -53,15 +53,14 @@ struct stwi_link {
   stw_phase phase;
   stwi_time phase_since, dialled_at, up_at;
   uint64_t phase_ns[STW_PHASE_COUNT];
-  bool is_writing;  /* a WRITE is not answered yet */
-  bool has_written; /* the written proof of `written_upto` is due with WRITABLE */
+  bool is_writing; /* a WRITE is not answered yet */
   bool has_close_sent;
   bool has_raced; /* its silence was answered with another attempt */
   bool has_spent; /* a token of the endpoint's budget, given back unless it fails */
   bool is_paused;
-  bool is_down;          /* its DOWN came: nothing is left to cut */
-  bool is_stable;        /* has shown proof and been up for 2 s */
-  uint64_t written_upto; /* last message in the outstanding WRITE */
+  bool is_down;                          /* its DOWN came: nothing is left to cut */
+  bool is_stable;                        /* has shown proof and been up for 2 s */
+  uint64_t written_upto[STW_LANE_COUNT]; /* last messages in the outstanding WRITE; 0: none */
   /* barriers: a ring of unanswered ones; ids count from 1 per link */
   struct stwi_barrier barriers[STWI_BARRIERS_MAX];
   uint32_t barrier_head, barrier_count;
@@ -106,7 +105,7 @@ struct stwi_conn {
   struct stwi_repeat repeat;
   struct stwi_bucket hedges;
   struct stwi_pulse pulse;
-  struct stwi_outbox outbox;
+  struct stwi_outbox lanes[STW_LANE_COUNT];
   struct stwi_opening opening;
   struct stwi_credentials credentials;
 
@@ -211,7 +210,11 @@ void stwi_conn_ponged(struct stwi_conn *conn, struct stwi_link *link, const uint
 bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint16_t code,
                            const char *reason);
 stw_proof stwi_conn_wanted(const struct stwi_conn *conn);
-void stwi_conn_prove(struct stwi_conn *conn, stw_proof proof, uint64_t upto);
+void stwi_conn_prove(struct stwi_conn *conn, stw_lane lane, stw_proof proof, uint64_t upto);
+bool stwi_conn_has_inflight(const struct stwi_conn *conn);
+bool stwi_conn_is_delivered(const struct stwi_conn *conn); /* nothing stands in its lanes */
+uint64_t stwi_conn_outbox_messages(const struct stwi_conn *conn);
+uint64_t stwi_conn_outbox_bytes(const struct stwi_conn *conn);
 void stwi_conn_tell_ends(struct stwi_conn *conn);
 
 /* conn_time.c */

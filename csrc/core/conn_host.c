@@ -34,8 +34,11 @@ static void init_parts(struct stwi_conn *conn) {
   stwi_time now = conn->core->now;
   stwi_pace_init(&conn->pace, config->retry_window_ns, config->retry_cap_ns);
   stwi_hedge_init(&conn->hedges, now);
-  stwi_outbox_init(&conn->outbox, config->outbox_messages, config->outbox_bytes,
-                   config->outbox_overflow);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    stwi_outbox_init(&conn->lanes[lane], config->outbox_messages, config->outbox_bytes,
+                     config->outbox_overflow);
+    conn->lanes[lane].beside = &conn->lanes[STW_LANE_COUNT - 1 - lane];
+  }
   stwi_opening_init(&conn->opening);
   stwi_credentials_init(&conn->credentials, config->has_credentials);
   uint64_t interval = config->has_heartbeat ? config->heartbeat_interval_ns : 0;
@@ -79,7 +82,8 @@ void stwi_conn_free(struct stwi_conn *conn) {
     conn->core->effects = NULL;
   }
   drop_endpoints(conn);
-  stwi_outbox_fini(&conn->outbox);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    stwi_outbox_fini(&conn->lanes[lane]);
   stwi_opening_fini(&conn->opening);
   stwi_credentials_fini(&conn->credentials);
   stwi_conn_config_free(conn->config);
@@ -93,7 +97,7 @@ static void on_submit(struct stwi_conn *conn, struct stwi_chunk *chunks) {
       conn->metrics[STW_METRIC_SENT_BYTES] += msg->size;
     }
   }
-  if (!stwi_outbox_take(&conn->outbox, chunks, conn->core->now)) {
+  if (!stwi_lanes_take(conn->lanes, chunks, conn->core->now)) {
     stwi_chunk_free_list(chunks);
     stwi_conn_detail(conn, "no memory for the outbox");
     stwi_conn_apply(conn, STWI_LINK_FATAL, STW_CAUSE_OVERLOAD_LOCAL);
@@ -210,7 +214,7 @@ void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input
     try_now(conn, STWI_LINK_KICK, STW_CAUSE_REQUESTED);
     break;
   case STWI_IN_CANCEL:
-    stwi_outbox_cancel(&conn->outbox, input->u.cancel.number);
+    stwi_outbox_cancel(&conn->lanes[STW_LANE_DATA], input->u.cancel.number);
     break;
   case STWI_IN_OPENING:
     on_opening(conn, input);
@@ -312,10 +316,12 @@ bool stwi_core_view(const struct stwi_core *core, uint32_t slot, stw_conn_view *
   view->since_ns = conn->since;
   view->next_attempt_ns = conn->state == STW_STATE_WAITING ? conn->next_at : 0;
   view->rtt_ns = conn->pulse.srtt_ns;
-  view->outbox_messages = conn->outbox.messages;
-  view->outbox_bytes = conn->outbox.bytes;
+  view->outbox_messages = stwi_conn_outbox_messages(conn);
+  view->outbox_bytes = stwi_conn_outbox_bytes(conn);
   view->stream.stream = conn->stream;
-  view->stream.number = conn->outbox.taken;
+  view->stream.number = conn->lanes[STW_LANE_DATA].taken;
+  view->control.stream = conn->stream | STW_LANE_CONTROL;
+  view->control.number = conn->lanes[STW_LANE_CONTROL].taken;
   view->close_code = conn->close_code;
   view->http_status = conn->http_status;
   copy_text(view->detail, sizeof view->detail, conn->detail);
@@ -324,6 +330,17 @@ bool stwi_core_view(const struct stwi_core *core, uint32_t slot, stw_conn_view *
   }
   copy_text(view->endpoint, sizeof view->endpoint, conn->config->urls[conn->endpoint_at].shown);
   return true;
+}
+
+static void count_lane(const struct stwi_outbox *lane, uint64_t values[STW_METRIC_COUNT]) {
+  const uint64_t *ends = lane->counts;
+  values[STW_METRIC_SETTLED] += ends[STW_MESSAGE_SETTLED];
+  values[STW_METRIC_EXPIRED] += ends[STW_MESSAGE_EXPIRED];
+  values[STW_METRIC_CANCELLED] += ends[STW_MESSAGE_CANCELLED];
+  values[STW_METRIC_DROPPED] += ends[STW_MESSAGE_DROPPED];
+  values[STW_METRIC_DEAD] += ends[STW_MESSAGE_DEAD];
+  values[STW_METRIC_UNKNOWN] += ends[STW_MESSAGE_UNKNOWN];
+  values[STW_METRIC_REPLAYED] += lane->replayed;
 }
 
 bool stwi_core_metrics(const struct stwi_core *core, uint32_t slot, stwi_time now,
@@ -339,16 +356,10 @@ bool stwi_core_metrics(const struct stwi_core *core, uint32_t slot, stwi_time no
     values[STW_METRIC_OPEN_NS] += running;
   if (is_up)
     values[STW_METRIC_ONLINE_NS] += running;
-  const uint64_t *ends = conn->outbox.counts;
-  values[STW_METRIC_SETTLED] = ends[STW_MESSAGE_SETTLED];
-  values[STW_METRIC_EXPIRED] = ends[STW_MESSAGE_EXPIRED];
-  values[STW_METRIC_CANCELLED] = ends[STW_MESSAGE_CANCELLED];
-  values[STW_METRIC_DROPPED] = ends[STW_MESSAGE_DROPPED];
-  values[STW_METRIC_DEAD] = ends[STW_MESSAGE_DEAD];
-  values[STW_METRIC_UNKNOWN] = ends[STW_MESSAGE_UNKNOWN];
-  values[STW_METRIC_REPLAYED] = conn->outbox.replayed;
-  values[STW_METRIC_OUTBOX_MESSAGES] = conn->outbox.messages;
-  values[STW_METRIC_OUTBOX_BYTES] = conn->outbox.bytes;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    count_lane(&conn->lanes[lane], values);
+  values[STW_METRIC_OUTBOX_MESSAGES] = stwi_conn_outbox_messages(conn);
+  values[STW_METRIC_OUTBOX_BYTES] = stwi_conn_outbox_bytes(conn);
   values[STW_METRIC_RTT_NS] = conn->pulse.srtt_ns;
   return true;
 }

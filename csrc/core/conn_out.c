@@ -106,7 +106,8 @@ static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct w
     return;
   link->barrier_id++;
   uint32_t tail = (link->barrier_head + link->barrier_count++) % STWI_BARRIERS_MAX;
-  link->barriers[tail].upto = stwi_outbox_last_written(&conn->outbox);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    link->barriers[tail].upto[lane] = stwi_outbox_last_written(&conn->lanes[lane]);
   link->barriers[tail].at = conn->core->now;
   link->barriers[tail].out_bytes = link->out_bytes + (uint64_t)(w->at - w->start);
   link->barriers[tail].due = question_due(conn, link, link->barriers[tail].out_bytes);
@@ -119,9 +120,13 @@ static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct w
 
 /* A sender may be waiting for room: then proofs must not wait for company. */
 static bool is_half_full(const struct stwi_conn *conn) {
-  const struct stwi_outbox *outbox = &conn->outbox;
-  return outbox->messages >= (outbox->messages_max + 1) / 2 ||
-         outbox->bytes >= outbox->bytes_max / 2;
+  const struct stwi_outbox *bounds = &conn->lanes[STW_LANE_DATA];
+  return stwi_conn_outbox_messages(conn) >= (bounds->messages_max + 1) / 2 ||
+         stwi_conn_outbox_bytes(conn) >= bounds->bytes_max / 2;
+}
+
+static bool is_cautious(const struct stwi_conn *conn) {
+  return conn->lanes[STW_LANE_DATA].is_cautious || conn->lanes[STW_LANE_CONTROL].is_cautious;
 }
 
 stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
@@ -130,7 +135,7 @@ stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
     return STWI_NEVER;
   if (link->barrier_count == STWI_BARRIERS_MAX)
     return STWI_NEVER;
-  bool is_urgent = conn->is_closing || conn->outbox.is_cautious || is_half_full(conn) ||
+  bool is_urgent = conn->is_closing || is_cautious(conn) || is_half_full(conn) ||
                    link->since_barrier_bytes >= STWI_BARRIER_BYTES;
   if (is_urgent)
     return link->unproven_since;
@@ -187,35 +192,39 @@ static void put_opening(struct stwi_conn *conn, struct writer *w) {
   }
 }
 
-static void count_write(struct stwi_conn *conn, struct stwi_link *link,
+static void count_write(struct stwi_conn *conn, struct stwi_link *link, stw_lane lane,
                         const struct stwi_msg *msg) {
   conn->metrics[STW_METRIC_WRITTEN]++;
   link->since_barrier_bytes += msg->size;
   if (link->unproven_since == 0)
     link->unproven_since = conn->core->now;
-  link->written_upto = msg->number;
-  link->has_written = true;
+  link->written_upto[lane] = msg->number;
 }
 
-static void put_messages(struct stwi_conn *conn, struct stwi_link *link, struct writer *w) {
-  while (!(conn->outbox.is_cautious && stwi_outbox_has_inflight(&conn->outbox))) {
-    struct stwi_msg *msg = stwi_outbox_next(&conn->outbox, conn->core->now);
+static void put_lane(struct stwi_conn *conn, struct stwi_link *link, struct writer *w,
+                     stw_lane lane) {
+  struct stwi_outbox *outbox = &conn->lanes[lane];
+  for (;;) {
+    struct stwi_msg *msg = stwi_outbox_next(outbox, conn->core->now);
     if (msg == NULL)
       return;
     unsigned opcode = msg->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
     if (!put_frame(conn, w, opcode, stwi_msg_body(msg), msg->size))
       return;
-    stwi_outbox_wrote(&conn->outbox, msg);
-    count_write(conn, link, msg);
+    stwi_outbox_wrote(outbox, msg);
+    count_write(conn, link, lane, msg);
   }
 }
 
 /* Bytes that the messages waiting need at most, within one turn's share; at least the next one. */
 static size_t data_room(struct stwi_conn *conn) {
-  struct stwi_msg *next = stwi_outbox_next(&conn->outbox, conn->core->now);
+  struct stwi_msg *next = stwi_outbox_next(&conn->lanes[STW_LANE_CONTROL], conn->core->now);
+  if (next == NULL)
+    next = stwi_outbox_next(&conn->lanes[STW_LANE_DATA], conn->core->now);
   if (next == NULL)
     return 0;
-  uint64_t all = conn->outbox.bytes + conn->outbox.messages * STWI_FRAME_HEADER_BYTES_MAX;
+  uint64_t all =
+      stwi_conn_outbox_bytes(conn) + stwi_conn_outbox_messages(conn) * STWI_FRAME_HEADER_BYTES_MAX;
   size_t room = all < STWI_TURN_BYTES ? (size_t)all : STWI_TURN_BYTES;
   size_t first = stwi_frame_size(next->size, true);
   return room > first ? room : first;
@@ -242,7 +251,8 @@ void stwi_conn_pump(struct stwi_conn *conn) {
   put_opening(conn, &w);
   if (has_data) {
     w.end -= stwi_frame_size(BARRIER_PAYLOAD, true);
-    put_messages(conn, link, &w);
+    put_lane(conn, link, &w, STW_LANE_CONTROL);
+    put_lane(conn, link, &w, STW_LANE_DATA);
     w.end += stwi_frame_size(BARRIER_PAYLOAD, true);
     if (needs_barrier(conn))
       put_barrier(conn, link, &w);
@@ -252,10 +262,13 @@ void stwi_conn_pump(struct stwi_conn *conn) {
 
 void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link) {
   link->is_writing = false;
-  if (link != conn->active || !link->has_written)
+  if (link != conn->active)
     return;
-  link->has_written = false;
-  stwi_conn_prove(conn, STW_PROOF_WRITTEN, link->written_upto);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    uint64_t upto = link->written_upto[lane];
+    link->written_upto[lane] = 0;
+    stwi_conn_prove(conn, (stw_lane)lane, STW_PROOF_WRITTEN, upto);
+  }
 }
 
 /* Asks now.  Where a write is under way the barrier goes out with the next one. */
@@ -330,7 +343,8 @@ static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id
   link->has_pong = true;
   stwi_endpoint_ponged(conn->endpoints[link->endpoint]);
   stwi_pulse_answered(&conn->pulse, barrier.at, next, conn->core->now);
-  stwi_conn_prove(conn, STW_PROOF_RECEIVED, barrier.upto);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    stwi_conn_prove(conn, (stw_lane)lane, STW_PROOF_RECEIVED, barrier.upto[lane]);
 }
 
 void stwi_conn_ponged(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
@@ -363,16 +377,35 @@ bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint1
   return true;
 }
 
-void stwi_conn_prove(struct stwi_conn *conn, stw_proof proof, uint64_t upto) {
+bool stwi_conn_has_inflight(const struct stwi_conn *conn) {
+  return stwi_outbox_has_inflight(&conn->lanes[STW_LANE_DATA]) ||
+         stwi_outbox_has_inflight(&conn->lanes[STW_LANE_CONTROL]);
+}
+
+bool stwi_conn_is_delivered(const struct stwi_conn *conn) {
+  return stwi_outbox_is_settled(&conn->lanes[STW_LANE_DATA]) &&
+         stwi_outbox_is_settled(&conn->lanes[STW_LANE_CONTROL]);
+}
+
+uint64_t stwi_conn_outbox_messages(const struct stwi_conn *conn) {
+  return conn->lanes[STW_LANE_DATA].messages + conn->lanes[STW_LANE_CONTROL].messages;
+}
+
+uint64_t stwi_conn_outbox_bytes(const struct stwi_conn *conn) {
+  return conn->lanes[STW_LANE_DATA].bytes + conn->lanes[STW_LANE_CONTROL].bytes;
+}
+
+void stwi_conn_prove(struct stwi_conn *conn, stw_lane lane, stw_proof proof, uint64_t upto) {
   if (upto == 0)
     return;
-  if (!stwi_outbox_prove(&conn->outbox, proof, upto, stwi_conn_wanted(conn)))
+  if (!stwi_outbox_prove(&conn->lanes[lane], proof, upto, stwi_conn_wanted(conn)))
     return;
   stw_event *event =
       stwi_conn_event(conn, STW_EVENT_PROOF, conn->active == NULL ? 0 : conn->active->gen);
   if (event == NULL)
     return;
   event->u.proof.proof = proof;
+  event->u.proof.lane = lane;
   event->u.proof.upto = upto;
 }
 
@@ -380,8 +413,7 @@ static void tell_end(struct stwi_conn *conn, const struct stwi_msg_end *end) {
   stw_event *event = stwi_conn_event(conn, STW_EVENT_MESSAGE_ENDED, 0);
   if (event == NULL)
     return;
-  event->u.ended.id.stream = conn->stream;
-  event->u.ended.id.number = end->number;
+  event->u.ended.id = end->id;
   event->u.ended.state = end->state;
   event->u.ended.cause = end->state == STW_MESSAGE_UNKNOWN ? conn->lost_cause : end->cause;
   event->u.ended.detail = stw_message_state_at((size_t)end->state)->text;
@@ -390,8 +422,10 @@ static void tell_end(struct stwi_conn *conn, const struct stwi_msg_end *end) {
 void stwi_conn_tell_ends(struct stwi_conn *conn) {
   struct stwi_msg_end ends[32];
   size_t count;
-  while ((count = stwi_outbox_ends(&conn->outbox, ends, 32)) > 0) {
-    for (size_t i = 0; i < count; i++)
-      tell_end(conn, &ends[i]);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    while ((count = stwi_outbox_ends(&conn->lanes[lane], ends, 32)) > 0) {
+      for (size_t i = 0; i < count; i++)
+        tell_end(conn, &ends[i]);
+    }
   }
 }

@@ -244,7 +244,8 @@ void stwi_core_step(struct stwi_core *core, const struct stwi_input *inputs, siz
   core->effects = NULL;
 }
 
-const struct stwi_outbox *stwi_core_outbox(const struct stwi_core *core, uint32_t slot) {
+const struct stwi_outbox *stwi_core_outbox(const struct stwi_core *core, uint32_t slot,
+                                           stw_lane lane) {
   const struct stwi_conn *conn = conn_at(core, slot);
-  return conn == NULL ? NULL : &conn->outbox;
+  return conn == NULL ? NULL : &conn->lanes[lane];
 }

@@ -167,7 +167,8 @@ size_t stwi_outbox_ends(struct stwi_outbox *outbox, struct stwi_msg_end *ends, s
   size_t count = 0;
   while (count < max && outbox->ends != NULL) {
     struct stwi_msg *msg = outbox->ends;
-    ends[count++] = (struct stwi_msg_end){msg->number, msg->state, msg->cause};
+    ends[count++] = (struct stwi_msg_end){msg->number, msg->id, (stw_lane)msg->lane, msg->state,
+                                          (stw_cause)msg->cause};
     outbox->ends = msg->next_end;
     outbox->end_count--;
     release(msg->home);
@@ -188,11 +189,21 @@ void stwi_outbox_fini(struct stwi_outbox *outbox) {
 
 /* ---- taking ---- */
 
-static bool reserve(struct stwi_outbox *outbox, const struct stwi_chunk *chunks) {
+/* Room for what `chunks` bring to one lane, or to all where `lane` is STW_LANE_COUNT. */
+static bool reserve(struct stwi_outbox *outbox, struct stwi_chunk *chunks, unsigned lane) {
   uint64_t messages = 0, keyed = 0;
-  for (const struct stwi_chunk *chunk = chunks; chunk != NULL; chunk = chunk->next) {
-    messages += chunk->count;
-    keyed += chunk->keyed;
+  for (struct stwi_chunk *chunk = chunks; chunk != NULL; chunk = chunk->next) {
+    if (lane == STW_LANE_COUNT) {
+      messages += chunk->count;
+      keyed += chunk->keyed;
+      continue;
+    }
+    for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg)) {
+      if (msg->lane != lane)
+        continue;
+      messages++;
+      keyed += msg->key_size > 0;
+    }
   }
   if (messages > UINT32_MAX)
     return false;
@@ -201,7 +212,10 @@ static bool reserve(struct stwi_outbox *outbox, const struct stwi_chunk *chunks)
 }
 
 static bool is_over(const struct stwi_outbox *outbox) {
-  return outbox->messages > outbox->messages_max || outbox->bytes > outbox->bytes_max;
+  const struct stwi_outbox *beside = outbox->beside;
+  const uint64_t messages = outbox->messages + (beside == NULL ? 0 : beside->messages);
+  const uint64_t bytes = outbox->bytes + (beside == NULL ? 0 : beside->bytes);
+  return messages > outbox->messages_max || bytes > outbox->bytes_max;
 }
 
 /* Ends the oldest queued messages, all but the newest, until the rest is within the bounds. */
@@ -230,6 +244,8 @@ static void refuse(struct stwi_outbox *outbox, struct stwi_msg *msg) {
 static void take_one(struct stwi_outbox *outbox, struct stwi_msg *msg, stwi_time now) {
   assert(msg->number > outbox->taken);
   outbox->taken = msg->number;
+  if (msg->is_move)
+    return;
   msg->admitted = now;
   msg->attempts = 0;
   msg->proof = STW_PROOF_NONE;
@@ -253,27 +269,44 @@ static void take_one(struct stwi_outbox *outbox, struct stwi_msg *msg, stwi_time
     tidy(outbox);
 }
 
-bool stwi_outbox_take(struct stwi_outbox *outbox, struct stwi_chunk *chunks, stwi_time now) {
-  if (!reserve(outbox, chunks)) {
-    give_back_when_empty(outbox);
-    return false;
-  }
-  while (chunks != NULL) {
+/* `lanes` has one or both of them. */
+static bool take_all(struct stwi_outbox *lanes, unsigned count, struct stwi_chunk *chunks,
+                     stwi_time now) {
+  bool has_room = true;
+  for (unsigned lane = 0; lane < count; lane++)
+    has_room = has_room && reserve(&lanes[lane], chunks, count == 1 ? STW_LANE_COUNT : lane);
+  while (has_room && chunks != NULL) {
     struct stwi_chunk *chunk = chunks;
     chunks = chunk->next;
     chunk->live = 1; /* held while it is walked */
     for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg))
-      take_one(outbox, msg, now);
+      take_one(&lanes[count == 1 ? 0 : msg->lane], msg, now);
     release(chunk);
   }
-  give_back_when_empty(outbox);
-  return true;
+  for (unsigned lane = 0; lane < count; lane++)
+    give_back_when_empty(&lanes[lane]);
+  return has_room;
+}
+
+bool stwi_outbox_take(struct stwi_outbox *outbox, struct stwi_chunk *chunks, stwi_time now) {
+  return take_all(outbox, 1, chunks, now);
+}
+
+bool stwi_lanes_take(struct stwi_outbox lanes[STW_LANE_COUNT], struct stwi_chunk *chunks,
+                     stwi_time now) {
+  return take_all(lanes, STW_LANE_COUNT, chunks, now);
 }
 
 /* ---- writing ---- */
 
+uint64_t stwi_outbox_inflight(const struct stwi_outbox *outbox) {
+  return outbox->inflight + (outbox->beside == NULL ? 0 : outbox->beside->inflight);
+}
+
 struct stwi_msg *stwi_outbox_next(struct stwi_outbox *outbox, stwi_time now) {
-  if (outbox->is_cautious && outbox->inflight > 0)
+  const struct stwi_outbox *beside = outbox->beside;
+  const bool is_cautious = outbox->is_cautious || (beside != NULL && beside->is_cautious);
+  if (is_cautious && stwi_outbox_inflight(outbox) > 0)
     return NULL;
   while (outbox->cursor < outbox->count) {
     struct stwi_msg *msg = at(outbox, outbox->cursor);

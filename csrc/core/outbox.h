@@ -38,6 +38,8 @@ stw_message_state stwi_msg_next(stw_message_state state, enum stwi_msg_input inp
 
 struct stwi_msg_end {
   uint64_t number;
+  stw_message_id id;
+  stw_lane lane;
   stw_message_state state;
   stw_cause cause;
 };
@@ -58,7 +60,8 @@ struct stwi_outbox {
   uint32_t end_count;
   uint64_t counts[STW_MESSAGE_STATE_COUNT]; /* messages that ended so, ever (final states) */
   uint64_t replayed;                        /* messages written again, ever */
-  struct stwi_keys *keys; /* key -> latest standing message; NULL until a key is used */
+  struct stwi_keys *keys;     /* key -> latest standing message; NULL until a key is used */
+  struct stwi_outbox *beside; /* the other lane: it shares the bounds; NULL: none */
   /* limits, borrowed values */
   uint64_t messages_max, bytes_max;
   enum stwi_overflow overflow;
@@ -79,6 +82,9 @@ void stwi_outbox_fini(struct stwi_outbox *outbox);
  * newest, nor what was written on this link); is_refused ones end at once.  Numbers must grow.
  * False without memory: then nothing was taken. */
 bool stwi_outbox_take(struct stwi_outbox *outbox, struct stwi_chunk *chunks, stwi_time now);
+/* Likewise for both lanes, which stand in `lanes`: each message goes to the lane that it names. */
+bool stwi_lanes_take(struct stwi_outbox lanes[STW_LANE_COUNT], struct stwi_chunk *chunks,
+                     stwi_time now);
 
 /* Lends the next message to write, NULL if none (all written, the next one held, or caution waits
  * for a proof).  Ends expired ones on the way. */

@@ -14,4 +14,7 @@ void stwi_poison_proven(struct stwi_outbox *outbox, uint64_t upto);
 /* Caution ends with the last message it was meant for. */
 void stwi_poison_calm(struct stwi_outbox *outbox);
 
+/* INFLIGHT messages of both lanes: what a link that ends may be blamed on. */
+uint64_t stwi_outbox_inflight(const struct stwi_outbox *outbox);
+
 #endif

@@ -55,7 +55,7 @@ static void nothing_is_proven_by_silence(void **unused) {
   world_say(world, conn);
   world_run(world, STWI_S);
   assert_int_equal(world->conns[conn].proven[STW_PROOF_RECEIVED], 0);
-  assert_false(stwi_outbox_is_settled(stwi_core_outbox(world->core, conn)));
+  assert_false(stwi_conn_is_delivered(world_inside(world, conn)));
   world_release_pongs(world, server);
   world_run(world, 5 * STWI_MS);
   assert_int_equal(world->conns[conn].proven[STW_PROOF_RECEIVED], 1);
