@@ -62,9 +62,14 @@ static struct stwi_chunk *take_chunks(struct stwi_port *port) {
 
 struct stwi_news stwi_port_collect(struct stwi_port *port) {
   pthread_mutex_lock(&port->lock);
-  struct stwi_news news = {take_chunks(port), port->has_box_room, port->is_forgotten,
-                           port->wants_room, port->has_store_news};
-  port->has_box_room = port->is_forgotten = port->has_store_news = false;
+  struct stwi_news news = {take_chunks(port),
+                           port->has_box_room,
+                           port->is_forgotten,
+                           port->wants_room,
+                           port->has_store_news,
+                           port->has_processed,
+                           {port->processed[STW_LANE_DATA], port->processed[STW_LANE_CONTROL]}};
+  port->has_box_room = port->is_forgotten = port->has_store_news = port->has_processed = false;
   port->is_submitted = false;
   pthread_mutex_unlock(&port->lock);
   return news;

@@ -49,7 +49,9 @@ struct stwi_port {
   stw_guarantee guarantee;
   enum stwi_profile profile;
   enum stwi_overflow overflow;
-  uint64_t stream;                  /* lowest bit 0: of the data lane */
+  uint64_t stream;                    /* lowest bit 0: of the data lane */
+  uint64_t processed[STW_LANE_COUNT]; /* inbound: by the host; told with the news */
+  bool has_processed;
   uint64_t arrived[STW_LANE_COUNT]; /* inbound: highest number put into the box */
   stw_conn_view view;
   uint64_t metrics[STW_METRIC_COUNT];
@@ -104,7 +106,8 @@ void stwi_port_tell_drained(struct stwi_port *port); /* ended messages were drai
 /* Engine. */
 struct stwi_news {
   struct stwi_chunk *chunks; /* what was admitted; the caller's */
-  bool has_box_room, is_forgotten, wants_room, has_store_news;
+  bool has_box_room, is_forgotten, wants_room, has_store_news, has_processed;
+  uint64_t processed[STW_LANE_COUNT];
 };
 /* Takes the news of a port that was on the engine's list. */
 struct stwi_news stwi_port_collect(struct stwi_port *port);
