@@ -33,6 +33,7 @@ static void release_messages(struct stwi_conn *conn) {
     messages += lane_messages;
     bytes += lane_bytes;
   }
+  stwi_conn_tell_ends(conn); /* before a parked one can be put back */
   if (messages == 0)
     return;
   conn->replay_messages = messages;
@@ -372,6 +373,7 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
     conn->metrics[STW_METRIC_LINKS_LOST]++;
   for (unsigned lane = 0; lane < STW_LANE_COUNT && stwi_cause_blames_message(end->cause); lane++)
     stwi_outbox_strike(&conn->lanes[lane], end->cause);
+  stwi_conn_tell_ends(conn);
   next_endpoint(conn, link->endpoint);
   remember(conn, end);
   stwi_conn_cut(conn, &conn->active, false);

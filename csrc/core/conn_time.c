@@ -150,7 +150,7 @@ static void settle_unasked(struct stwi_conn *conn) {
     return;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
     stwi_conn_prove(conn, (stw_lane)lane, STW_PROOF_WRITTEN,
-                    stwi_outbox_last_written(&conn->lanes[lane]));
+                    stwi_conn_whole_upto(conn, (stw_lane)lane));
 }
 
 static void pulse_timer(struct stwi_conn *conn) {
@@ -266,8 +266,7 @@ static void closing_timer(struct stwi_conn *conn) {
 }
 
 void stwi_conn_timers(struct stwi_conn *conn) {
-  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
-    stwi_outbox_expire(&conn->lanes[lane], conn->core->now);
+  stwi_lanes_expire(conn->lanes, conn->core->now);
   token_timer(conn);
   attempt_timers(conn);
   dial_timer(conn);
@@ -337,6 +336,7 @@ stwi_time stwi_conn_deadline(const struct stwi_conn *conn) {
     return STWI_NEVER;
   stwi_time first =
       earlier(conn->lanes[STW_LANE_DATA].next_expiry, conn->lanes[STW_LANE_CONTROL].next_expiry);
+  first = earlier(first, conn->parked.next_expiry);
   first = earlier(first, or_never(conn->dial_at));
   first = earlier(first, or_never(conn->next_at));
   if (conn->credentials.is_waiting)

@@ -45,5 +45,7 @@ bool stwi_core_metrics(const struct stwi_core *core, uint32_t conn, stwi_time no
 /* Lends a lane of a conn's outbox for reading, NULL where the slot is free. */
 const struct stwi_outbox *stwi_core_outbox(const struct stwi_core *core, uint32_t conn,
                                            stw_lane lane);
+/* Lends what is parked, NULL where the slot is free. */
+const struct stwi_parked *stwi_core_parked(const struct stwi_core *core, uint32_t conn);
 
 #endif

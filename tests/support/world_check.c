@@ -94,7 +94,7 @@ static void check_ended(struct world *world, uint32_t slot, const stw_event *eve
 }
 
 static uint64_t standing(const struct world *world, uint32_t slot) {
-  return stwi_conn_outbox_messages(world_inside(world, slot));
+  return stwi_lanes_messages(world_inside(world, slot)->lanes);
 }
 
 void world_check_event(struct world *world, uint32_t slot, const stw_event *event) {
