@@ -18,13 +18,14 @@
 
 /* A question for the engine thread; the asker waits. */
 enum stwi_query_kind {
-  STWI_QUERY_LIST, /* entries behind `cursor` */
-  STWI_QUERY_GET,  /* the entry of `id` */
-  STWI_QUERY_BODY, /* of `id` */
-  STWI_QUERY_COPY, /* messages behind `cursor`, whole, into `chunks` */
-  STWI_QUERY_KNOW, /* which of `ids` are there */
-  STWI_QUERY_EDIT, /* may `edit` be done to `id`?  Then it is. */
-  STWI_QUERY_MOVED /* is `id` at `lane` and behind `after` now? */
+  STWI_QUERY_LIST,  /* entries behind `cursor` */
+  STWI_QUERY_GET,   /* the entry of `id` */
+  STWI_QUERY_BODY,  /* of `id` */
+  STWI_QUERY_COPY,  /* messages behind `cursor`, whole, into `chunks` */
+  STWI_QUERY_KNOW,  /* which of `ids` are there */
+  STWI_QUERY_JUDGE, /* may `edit` be done to `id`? */
+  STWI_QUERY_EDIT,  /* may `edit` be done to `id`?  Then it is. */
+  STWI_QUERY_MOVED  /* is `id` at `lane` and behind `after` now? */
 };
 
 struct stwi_query {

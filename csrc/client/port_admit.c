@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "client/error.h"
+#include "client/port_store.h"
 #include "client/spare.h"
 
 #define CHUNK_MAX 32768u

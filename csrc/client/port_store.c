@@ -63,6 +63,14 @@ static void count_restored(struct stwi_port *port) {
   port->found_messages = messages + parked;
 }
 
+/* What came before this conn counts as arrived. */
+static void note_processed(struct stwi_port *port, const struct stwi_conn_config *config) {
+  const uint64_t *from =
+      config->has_inbound_from ? config->inbound_from : port->restored.session.processed;
+  memcpy(port->arrived, from, sizeof port->arrived);
+  memcpy(port->processed, from, sizeof port->processed);
+}
+
 static stw_status explain(stw_status status, const char *path, const char *detail) {
   if (status == STW_E_MEMORY && detail[0] == '\0')
     return stwi_error(status, "no memory to read the outbox %s", path);
@@ -80,6 +88,7 @@ stw_status stwi_port_store_open(struct stwi_port *port, const struct stwi_conn_c
   stwi_clock_random_bytes(options.new_cid, sizeof options.new_cid);
   if (config->outbox_path[0] == '\0') {
     memcpy(port->restored.session.cid, options.new_cid, sizeof options.new_cid);
+    note_processed(port, config);
     return STW_OK;
   }
   uint64_t stream = 0;
@@ -92,6 +101,7 @@ stw_status stwi_port_store_open(struct stwi_port *port, const struct stwi_conn_c
   port->stream = stream;
   memcpy(port->last_number, port->restored.last_number, sizeof port->last_number);
   count_restored(port);
+  note_processed(port, config);
   if (port->found == STW_STORE_ADOPTED)
     port->found_messages = port->restored.adopted;
   return STW_OK;
