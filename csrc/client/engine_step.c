@@ -41,7 +41,7 @@ void stwi_engine_put_event(struct stwi_engine *engine, struct stwi_port *port,
 
 /* What stw_conn_processed may name from now on. */
 static void note_arrived(struct stwi_port *port, const stw_event *event) {
-  pthread_mutex_lock(&port->lock);
+  stwi_port_lock(port);
   uint64_t *arrived = &port->arrived[event->u.message.lane];
   if (*arrived < event->u.message.id.number)
     *arrived = event->u.message.id.number;
@@ -98,7 +98,7 @@ static void publish_view(struct stwi_engine *engine, struct stwi_port *port, stw
 
 /* What admission and lookers read.  True: a sender was refused and there is room again. */
 static bool publish(struct stwi_engine *engine, struct stwi_port *port, stwi_time now) {
-  pthread_mutex_lock(&port->lock);
+  stwi_port_lock(port);
   publish_view(engine, port, now);
   stwi_core_metrics(engine->core, port->slot, now, port->metrics);
   const uint64_t *metrics = port->metrics;

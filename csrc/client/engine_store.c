@@ -31,7 +31,7 @@ void stwi_engine_store_add(struct stwi_engine *engine, const struct stwi_effect 
 }
 
 static void publish_health(struct stwi_port *port, const struct stwi_store_news *news) {
-  pthread_mutex_lock(&port->lock);
+  stwi_port_lock(port);
   port->store_health = news->health;
   snprintf(port->store_detail, sizeof port->store_detail, "%s", news->detail);
   pthread_mutex_unlock(&port->lock);

@@ -27,7 +27,7 @@ static void bear_still(struct stwi_engine *engine, struct stwi_command *command,
   struct stwi_port *port = command->port;
   stwi_conn_config_free(command->input.u.open.config);
   stwi_port_store_leave(port);
-  pthread_mutex_lock(&port->lock);
+  stwi_port_lock(port);
   stwi_engine_publish_stillborn(port, now);
   pthread_mutex_unlock(&port->lock);
   stw_event event = {.kind = STW_EVENT_CLOSED, .conn = port->handle, .at_ns = now};
@@ -86,7 +86,7 @@ static void on_input(struct stwi_engine *engine, struct stwi_command *command, s
     submit(engine, port, stwi_port_collect_early(port, false), now);
   }
   if (command->input.kind == STWI_IN_REOPEN) {
-    pthread_mutex_lock(&port->lock);
+    stwi_port_lock(port);
     port->is_reopening = false;
     pthread_mutex_unlock(&port->lock);
   }

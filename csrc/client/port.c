@@ -50,6 +50,12 @@ void stwi_port_drop(struct stwi_port *port) {
   free(port);
 }
 
+void stwi_port_lock(struct stwi_port *port) {
+  atomic_fetch_add(&port->engine_waits, 1);
+  pthread_mutex_lock(&port->lock);
+  atomic_fetch_sub(&port->engine_waits, 1);
+}
+
 static struct stwi_chunk *take_chunks(struct stwi_port *port) {
   struct stwi_chunk *chunks = port->submit_first;
   if (port->submit_last == chunks && chunks != NULL && chunks->used * 2 < chunks->size &&
@@ -61,7 +67,7 @@ static struct stwi_chunk *take_chunks(struct stwi_port *port) {
 }
 
 struct stwi_news stwi_port_collect(struct stwi_port *port) {
-  pthread_mutex_lock(&port->lock);
+  stwi_port_lock(port);
   struct stwi_news news = {take_chunks(port),
                            port->has_box_room,
                            port->is_forgotten,
@@ -76,7 +82,7 @@ struct stwi_news stwi_port_collect(struct stwi_port *port) {
 }
 
 struct stwi_chunk *stwi_port_collect_early(struct stwi_port *port, bool refuse) {
-  pthread_mutex_lock(&port->lock);
+  stwi_port_lock(port);
   struct stwi_chunk *chunks = take_chunks(port);
   if (refuse)
     port->is_refusing = true;

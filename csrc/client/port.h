@@ -30,14 +30,15 @@ struct stwi_port {
   pthread_mutex_t lock;
   struct stwi_chunk *submit_first, *submit_last;
   uint32_t chunk_bytes;
-  bool is_submitted;   /* on the engine's list */
-  bool is_refusing;    /* closing, closed or failed */
-  bool is_close_asked; /* stw_conn_close was called; the engine may not know it yet */
-  bool is_reopening;   /* stw_conn_reopen was called; the engine does not know it yet */
-  bool is_stillborn;   /* the engine had no memory for it */
-  bool has_box_room;   /* the mailbox has room again; the engine does not know it yet */
-  bool is_forgotten;   /* the handle is gone: the core's slot is to be given back */
-  bool has_store_news; /* the store's writer has something to collect */
+  _Atomic uint32_t engine_waits; /* the engine's thread wants the lock: see stwi_port_lock */
+  bool is_submitted;             /* on the engine's list */
+  bool is_refusing;              /* closing, closed or failed */
+  bool is_close_asked;           /* stw_conn_close was called; the engine may not know it yet */
+  bool is_reopening;             /* stw_conn_reopen was called; the engine does not know it yet */
+  bool is_stillborn;             /* the engine had no memory for it */
+  bool has_box_room;             /* the mailbox has room again; the engine does not know it yet */
+  bool is_forgotten;             /* the handle is gone: the core's slot is to be given back */
+  bool has_store_news;           /* the store's writer has something to collect */
   bool wants_room;
   uint64_t room_bytes;                        /* what the refused sender wants to put there */
   uint64_t room_times;                        /* within how many times the bounds */
@@ -85,6 +86,10 @@ struct stwi_port *stwi_port_new(struct stwi_engine *engine, struct stwi_mailbox 
                                 const struct stwi_conn_config *config, uint64_t stream);
 void stwi_port_hold(struct stwi_port *port);
 void stwi_port_drop(struct stwi_port *port);
+
+/* The engine's way to the lock: a host that sends again and again into a full outbox steps aside
+ * for it, where an unfair mutex would keep the engine, and with it the room, waiting for ever. */
+void stwi_port_lock(struct stwi_port *port);
 
 /* Admits; *taken of `count`; `first` gets the id of the first.  The sentence is set. */
 stw_status stwi_port_admit(struct stwi_port *port, const stw_payload *payloads, size_t count,

@@ -1,5 +1,6 @@
 #include "client/port_inside.h"
 
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -8,6 +9,7 @@
 #include "client/spare.h"
 
 #define CHUNK_MAX 32768u
+#define ASIDE_MAX 1000u
 
 static struct stwi_chunk *chunk_for(struct stwi_port *port, size_t need) {
   struct stwi_chunk *last = port->submit_last;
@@ -174,6 +176,12 @@ stw_status stwi_port_check_taking(struct stwi_port *port) {
   return stwi_port_store_check(port);
 }
 
+/* Bounded: an engine that has stopped asks no more. */
+static void step_aside(const struct stwi_port *port) {
+  for (unsigned i = 0; i < ASIDE_MAX && atomic_load(&port->engine_waits) > 0; i++)
+    sched_yield();
+}
+
 stw_status stwi_port_admit(struct stwi_port *port, const stw_payload *payloads, size_t count,
                            const stw_send_options *options, size_t *taken, stw_message_id *first) {
   stw_status status = check_options(port, options);
@@ -193,6 +201,7 @@ stw_status stwi_port_admit(struct stwi_port *port, const stw_payload *payloads, 
     stwi_port_unlock_and_tell(port);
   } else {
     pthread_mutex_unlock(&port->lock);
+    step_aside(port);
   }
   return status;
 }
