@@ -100,6 +100,22 @@ class BusyError(SteadwireError):
     """Another thread uses this mailbox."""
 
 
+class StoreError(SteadwireError, OSError):
+    """The outbox file cannot be read or written; the text names the path and the reason."""
+
+
+class LockedError(StoreError):
+    """Another process uses the outbox file; the text names its pid."""
+
+
+class FormatError(SteadwireError, ValueError):
+    """No outbox file or export, or one of a newer version."""
+
+
+class SessionError(SteadwireError):
+    """The peer broke the session protocol."""
+
+
 class ConnectError(SteadwireError):
     """The conn cannot be had; the subclasses say by what class of cause."""
 
@@ -241,6 +257,10 @@ BY_STATUS: dict[str, type[SteadwireError]] = {
     "not_found": NotFoundError,
     "interrupted": InterruptedCall,
     "busy": BusyError,
+    "store": StoreError,
+    "locked": LockedError,
+    "format": FormatError,
+    "protocol": SessionError,
 }
 
 BY_MESSAGE_STATE: dict[MessageState, type[MessageError]] = {
