@@ -85,6 +85,9 @@ class Filter(NamedTuple):
     older_than_ns: int = 0
 
 
+_ALL = Filter()
+
+
 Message = MessageId | BaseReceipt | OutboxEntry | str
 """A message of an outbox: its id (also as text), its receipt or its entry."""
 
@@ -111,7 +114,7 @@ class Outbox:
     __slots__ = ("_conn", "_core", "_filter")
 
     def __init__(
-        self, core: _core.Outbox, conn: ConnBase[Any, Any] | None = None, chosen: Filter = Filter()
+        self, core: _core.Outbox, conn: ConnBase[Any, Any] | None = None, chosen: Filter = _ALL
     ) -> None:
         self._core = core
         self._conn = conn
@@ -144,7 +147,7 @@ class Outbox:
             return [], 0
 
     def __len__(self) -> int:
-        if self._conn is not None and self._filter == Filter():
+        if self._conn is not None and self._filter == _ALL:
             view = self._conn.view()
             return view.outbox_messages + view.outbox_parked
         count = cursor = 0
