@@ -229,7 +229,8 @@ static const stw_word message_inputs[] = {
     {STWI_MSG_DROP, "drop", "removed by outbox_overflow, or replaced by its key"},
     {STWI_MSG_POISON, "poison", "three links in a row ended because of it"},
     {STWI_MSG_HOLD, "hold", "the host keeps it back"},
-    {STWI_MSG_RELEASE, "release", "the host lets it go"},
+    {STWI_MSG_RELEASE, "release", "put back into a lane by the host"},
+    {STWI_MSG_DOUBT, "doubt", "whether it arrived cannot be learnt any more"},
 };
 _Static_assert(sizeof message_inputs / sizeof *message_inputs == (size_t)STWI_MSG_INPUT_COUNT,
                "one name for each input of a message");

@@ -22,6 +22,7 @@ struct core_state {
   PyTypeObject *conn_type;
   PyTypeObject *message_type;
   PyTypeObject *outbox_type;
+  PyTypeObject *session_type;
   PyObject *errors;     /* dict: status number -> exception class */
   PyObject *json_loads; /* json.loads */
   PyObject *make_id;    /* makes the id of a message from its stream and number; None: a tuple */
@@ -79,6 +80,10 @@ PyObject *core_message_new(struct core_state *state, PyObject *raw, const stw_ev
                            PyObject *conn);
 /* str or bytes of a MESSAGE event. */
 PyObject *core_message_raw(const stw_event *event);
+
+/* session.c: the server's side of steadwire.v1; one thread at a time, under the GIL. */
+extern PyType_Spec core_session_spec;
+extern PyMethodDef core_session_methods[];
 
 /* engine.c, config.c */
 extern PyType_Spec core_engine_spec;

@@ -77,6 +77,7 @@ static stw_status make_port(struct stwi_engine *engine, struct stwi_mailbox *mai
     return STW_OK;
   }
   if (has_slot) {
+    stwi_port_store_leave(port);
     stwi_port_store_close(port, STWI_CLOSE_PATIENCE_MS);
     stwi_port_tell_forget(port);
   }
@@ -106,6 +107,7 @@ static stw_status open_port(struct stwi_engine *engine, struct stwi_mailbox *mai
   if (status == STW_OK) {
     conn->id = id;
   } else {
+    stwi_port_store_leave(port);
     stwi_port_store_close(port, STWI_CLOSE_PATIENCE_MS);
     stwi_handle_retire(id);
   }

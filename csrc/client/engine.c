@@ -146,8 +146,10 @@ static void drop_commands(struct stwi_engine *engine) {
   pthread_mutex_unlock(&engine->lock);
   while (command != NULL) {
     struct stwi_command *next = command->next;
-    if (command->kind == STWI_COMMAND_OPEN)
+    if (command->kind == STWI_COMMAND_OPEN) {
       stwi_conn_config_free(command->input.u.open.config);
+      stwi_port_store_leave(command->port);
+    }
     if (command->kind == STWI_COMMAND_QUERY) {
       stwi_query_look(command->query, NULL, UINT32_MAX, 0);
       stwi_query_tell(command->query);

@@ -26,6 +26,7 @@ static bool reserve_place(struct stwi_engine *engine, uint32_t slot) {
 static void bear_still(struct stwi_engine *engine, struct stwi_command *command, stwi_time now) {
   struct stwi_port *port = command->port;
   stwi_conn_config_free(command->input.u.open.config);
+  stwi_port_store_leave(port);
   pthread_mutex_lock(&port->lock);
   stwi_engine_publish_stillborn(port, now);
   pthread_mutex_unlock(&port->lock);

@@ -62,7 +62,7 @@ struct stwi_port {
 
   /* the outbox's file: under `lock`; the engine thread uses its own copy until it lets go */
   struct stwi_store store;
-  bool is_store_used;        /* by the engine thread */
+  bool is_store_used;        /* by the engine thread, or will be */
   bool is_store_closing;     /* what its writer says is of no interest any more */
   pthread_cond_t store_left; /* the engine thread has let go */
   stw_store_health store_health;

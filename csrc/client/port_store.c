@@ -98,6 +98,7 @@ stw_status stwi_port_store_open(struct stwi_port *port, const struct stwi_conn_c
     port->store.ops = NULL;
     return explain(status, config->outbox_path, port->found_detail);
   }
+  port->is_store_used = true;
   port->stream = stream;
   memcpy(port->last_number, port->restored.last_number, sizeof port->last_number);
   count_restored(port);
@@ -112,7 +113,6 @@ stw_status stwi_port_store_open(struct stwi_port *port, const struct stwi_conn_c
 struct stwi_store stwi_port_store_use(struct stwi_port *port) {
   pthread_mutex_lock(&port->lock);
   const struct stwi_store store = port->store;
-  port->is_store_used = store.ops != NULL;
   pthread_mutex_unlock(&port->lock);
   return store;
 }

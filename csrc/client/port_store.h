@@ -25,7 +25,8 @@ void stwi_port_store_fini(struct stwi_port *port);
 stw_status stwi_port_store_open(struct stwi_port *port, const struct stwi_conn_config *config,
                                 stwi_store_opener open_store);
 
-/* Engine: begins to use the file, its copy; ends it. */
+/* Engine: its copy of the file, which is promised to it from the opening on; its end of that.
+ * Leaving is for whoever knows that the conn never comes to the engine, too. */
 struct stwi_store stwi_port_store_use(struct stwi_port *port);
 void stwi_port_store_leave(struct stwi_port *port);
 

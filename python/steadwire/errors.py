@@ -100,20 +100,23 @@ class BusyError(SteadwireError):
     """Another thread uses this mailbox."""
 
 
-class StoreError(SteadwireError, OSError):
+class StoreError(SteadwireError):
     """The outbox file cannot be read or written; the text names the path and the reason."""
 
 
 class LockedError(StoreError):
-    """Another process uses the outbox file; the text names its pid."""
+    """Another process uses this outbox file; the text names its pid."""
 
 
-class FormatError(SteadwireError, ValueError):
-    """No outbox file or export, or one of a newer version."""
+class FormatError(StoreError, ValueError):
+    """No outbox file, export or saved session, or one of a newer version."""
 
 
-class SessionError(SteadwireError):
+class SessionProtocolError(SteadwireError):
     """The peer broke the session protocol."""
+
+    close_code: int = 4400
+    """What to close the link with."""
 
 
 class ConnectError(SteadwireError):
@@ -260,7 +263,7 @@ BY_STATUS: dict[str, type[SteadwireError]] = {
     "store": StoreError,
     "locked": LockedError,
     "format": FormatError,
-    "protocol": SessionError,
+    "protocol": SessionProtocolError,
 }
 
 BY_MESSAGE_STATE: dict[MessageState, type[MessageError]] = {
