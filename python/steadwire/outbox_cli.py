@@ -1,7 +1,7 @@
 """The command `steadwire outbox FILE VERB`: an outbox file at rest.
 
-Payloads are only ever shown by `show`. Exit code 0: done; 1: the message is not there, the edit does
-not fit its state, or the file is not sound; 2: wrong usage; 3: the file cannot be used.
+Payloads are only ever shown by `show`. Exit code 0: done; 1: the message is not there, the edit
+does not fit its state, or the file is not sound; 2: wrong usage; 3: the file cannot be used.
 """
 
 from __future__ import annotations

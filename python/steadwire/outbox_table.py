@@ -48,7 +48,9 @@ def _printable(text: str) -> str:
 
 
 def _more(shown: int, total: int) -> str:
-    return f"{total - shown} more" if total > shown else f"{total} messages"
+    if total > shown:
+        return f"{total - shown} more"
+    return "1 message" if total == 1 else f"{total} messages"
 
 
 def text_table(entries: Sequence[OutboxEntry], total: int) -> str:
