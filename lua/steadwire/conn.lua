@@ -553,12 +553,16 @@ function Conn:stats()
   return stats, message, code
 end
 
+-- Stands for the outbox of a conn that was freed.
+local gone = setmetatable({}, { __index = function()
+  return function()
+    return nil, "this conn was closed and freed; connect a new one", "closed"
+  end
+end })
+
 --- What must still reach the peer.
 function Conn:outbox()
-  local handle, message, code = self._core:outbox()
-  if not handle then
-    return nil, message, code
-  end
+  local handle = self._core:outbox() or gone
   return Outbox.new(handle, function(id)
     local receipt = self._receipts[id]
     if not receipt then

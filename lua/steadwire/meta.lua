@@ -279,7 +279,7 @@
 ---@field state fun(self): steadwire.State?, string?, string?
 ---@field view fun(self): steadwire.View?, string?, string?
 ---@field stats fun(self): table<string, integer>?, string?, string?
----@field outbox fun(self): steadwire.Outbox?, string?, string?
+---@field outbox fun(self): steadwire.Outbox
 ---@field cause fun(self): string?
 ---@field has_ended fun(self): boolean
 ---@field ended_as_asked fun(self): boolean

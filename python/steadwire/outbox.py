@@ -149,7 +149,8 @@ class Outbox:
     def __len__(self) -> int:
         if self._conn is not None and self._filter == _ALL:
             view = self._conn.view()
-            return view.outbox_messages + view.outbox_parked
+            if not view.outbox_parked:
+                return view.outbox_messages
         count = cursor = 0
         while True:
             rows, cursor = self._page(cursor)
