@@ -434,7 +434,8 @@ local function send_when_room(self, data, options)
 end
 
 --- Queues a message and returns at once.  Text (UTF-8) unless { binary = true }.
--- Options: ttl, key, guarantee, lane, text, binary, and wait: how long to wait for room in a full outbox.
+-- Options: ttl, key, guarantee, lane, text, binary, and wait: how long to wait for room in a full
+-- outbox.
 -- A receipt, or nil, message, code: "full", "too_big", "closed", ...
 function Conn:send(data, options)
   local id, number, code = self._core:send(data, options)
