@@ -81,8 +81,8 @@ local function check(conn, self, wanted)
 end
 
 --- Waits until the message has `proof`; without one, until it has the proof it wants.
--- True, or nil, message, code: "timeout", "interrupted", "closed", "no_pong", "unavailable" (a proof
--- that this peer or outbox does not give), or how the message ended: "expired", "cancelled",
+-- True, or nil, message, code: "timeout", "interrupted", "closed", "no_pong", "unavailable" (a
+-- proof that this peer or outbox does not give), or how the message ended: "expired", "cancelled",
 -- "dropped", "dead", "unknown".  Events that pass meanwhile are kept for handlers, recv and poll;
 -- "full" says that too many are.
 function Receipt:wait(proof, timeout)
