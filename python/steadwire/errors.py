@@ -101,11 +101,11 @@ class BusyError(SteadwireError):
 
 
 class StoreError(SteadwireError):
-    """The outbox file cannot be read or written."""
+    """The outbox file cannot be read or written; the text names the path and the reason."""
 
 
 class LockedError(StoreError):
-    """Another process uses this outbox file."""
+    """Another process uses this outbox file; the text names its pid."""
 
 
 class FormatError(StoreError, ValueError):
