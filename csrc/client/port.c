@@ -231,6 +231,7 @@ static stw_status admit_one(struct stwi_port *port, const stw_payload *payload,
     return stwi_error(STW_E_MEMORY, "no memory for a message of %zu bytes", payload->size);
   msg->is_refused = port->overflow == STWI_OVERFLOW_DROP_NEWEST && is_over(port, payload->size, 1);
   msg->number = ++port->last_number;
+  msg->id = (stw_message_id){port->stream, msg->number};
   port->admitted_bytes += payload->size;
   msg->is_text = options != NULL && options->is_text;
   msg->ttl_ns = ttl_ns(options);

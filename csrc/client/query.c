@@ -85,7 +85,8 @@ static stw_status can_cancel(const struct stwi_query *query, const struct stwi_o
 
 void stwi_query_answer(struct stwi_query *query, const struct stwi_core *core, uint32_t slot,
                        stwi_time now) {
-  const struct stwi_outbox *outbox = core == NULL ? NULL : stwi_core_outbox(core, slot);
+  const struct stwi_outbox *outbox =
+      core == NULL ? NULL : stwi_core_outbox(core, slot, STW_LANE_DATA);
   pthread_mutex_lock(&query->lock);
   if (outbox == NULL) {
     query->status = STW_E_CLOSED;

@@ -26,8 +26,14 @@ void stwi_conn_phase(struct stwi_conn *conn, struct stwi_link *link, stw_phase p
 
 /* The outbox must know that a link is gone before anything is written on another one. */
 static void release_messages(struct stwi_conn *conn) {
-  uint64_t messages, bytes;
-  stwi_outbox_link_lost(&conn->outbox, &messages, &bytes);
+  uint64_t messages = 0, bytes = 0;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    uint64_t lane_messages, lane_bytes;
+    stwi_outbox_link_lost(&conn->lanes[lane], &lane_messages, &lane_bytes);
+    messages += lane_messages;
+    bytes += lane_bytes;
+  }
+  stwi_conn_tell_ends(conn); /* before a parked one can be put back */
   if (messages == 0)
     return;
   conn->replay_messages = messages;
@@ -365,8 +371,9 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
     spend(conn, link->endpoint);
   if (was_up && !is_asked)
     conn->metrics[STW_METRIC_LINKS_LOST]++;
-  if (stwi_cause_blames_message(end->cause))
-    stwi_outbox_strike(&conn->outbox, end->cause);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT && stwi_cause_blames_message(end->cause); lane++)
+    stwi_outbox_strike(&conn->lanes[lane], end->cause);
+  stwi_conn_tell_ends(conn);
   next_endpoint(conn, link->endpoint);
   remember(conn, end);
   stwi_conn_cut(conn, &conn->active, false);

@@ -60,7 +60,7 @@ static void tell_closed(struct stwi_conn *conn) {
   if (event == NULL)
     return;
   event->u.closed.cause = conn->cause;
-  event->u.closed.undelivered = conn->outbox.messages;
+  event->u.closed.undelivered = stwi_lanes_messages(conn->lanes);
   event->u.closed.detail = stwi_conn_lend_text(conn, conn->detail);
 }
 

@@ -146,10 +146,11 @@ static void pulse_late(struct stwi_conn *conn) {
 
 /* Another conn has learnt that the endpoint is mute: nothing more is asked here either. */
 static void settle_unasked(struct stwi_conn *conn) {
-  const struct stwi_link *link = conn->active;
-  if (link->is_writing || !stwi_outbox_has_inflight(&conn->outbox))
+  if (conn->active->is_writing)
     return;
-  stwi_conn_prove(conn, STW_PROOF_WRITTEN, link->written_upto);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    stwi_conn_prove(conn, (stw_lane)lane, STW_PROOF_WRITTEN,
+                    stwi_conn_whole_upto(conn, (stw_lane)lane));
 }
 
 static void pulse_timer(struct stwi_conn *conn) {
@@ -234,10 +235,6 @@ static void refresh_timer(struct stwi_conn *conn) {
   stwi_conn_ask_credentials(conn, STW_CAUSE_AUTH_EXPIRING);
 }
 
-static bool is_delivered(const struct stwi_conn *conn) {
-  return stwi_outbox_is_settled(&conn->outbox);
-}
-
 static void finish_closing(struct stwi_conn *conn) {
   stwi_conn_apply(conn, STWI_LINK_CLOSE_DONE, STW_CAUSE_REQUESTED);
 }
@@ -252,7 +249,7 @@ static void closing_timer(struct stwi_conn *conn) {
       finish_closing(conn);
     return;
   }
-  if (!is_delivered(conn) && now < conn->close_deadline)
+  if (!stwi_conn_is_delivered(conn) && now < conn->close_deadline)
     return;
   struct stwi_link *link = conn->active;
   bool can_say = link != NULL && stwi_conn_is_live(conn) && link->phase == STW_PHASE_UP;
@@ -269,7 +266,7 @@ static void closing_timer(struct stwi_conn *conn) {
 }
 
 void stwi_conn_timers(struct stwi_conn *conn) {
-  stwi_outbox_expire(&conn->outbox, conn->core->now);
+  stwi_lanes_expire(conn->lanes, conn->core->now);
   token_timer(conn);
   attempt_timers(conn);
   dial_timer(conn);
@@ -337,7 +334,9 @@ static stwi_time closing_deadline(const struct stwi_conn *conn) {
 stwi_time stwi_conn_deadline(const struct stwi_conn *conn) {
   if (conn->has_ended)
     return STWI_NEVER;
-  stwi_time first = conn->outbox.next_expiry;
+  stwi_time first =
+      earlier(conn->lanes[STW_LANE_DATA].next_expiry, conn->lanes[STW_LANE_CONTROL].next_expiry);
+  first = earlier(first, conn->parked.next_expiry);
   first = earlier(first, or_never(conn->dial_at));
   first = earlier(first, or_never(conn->next_at));
   if (conn->credentials.is_waiting)

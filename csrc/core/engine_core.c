@@ -25,11 +25,31 @@ struct stwi_core *stwi_core_new(void) {
   return core;
 }
 
+void stwi_core_lend(struct stwi_core *core, const struct stwi_msg *msg) {
+  struct stwi_chunk *chunk = msg->home;
+  if (chunk->is_lent)
+    return;
+  chunk->is_lent = true;
+  chunk->live++;
+  chunk->next = core->lent;
+  core->lent = chunk;
+}
+
+static void release_lent(struct stwi_core *core) {
+  while (core->lent != NULL) {
+    struct stwi_chunk *chunk = core->lent;
+    core->lent = chunk->next;
+    chunk->is_lent = false;
+    stwi_chunk_release(chunk);
+  }
+}
+
 void stwi_core_free(struct stwi_core *core) {
   if (core == NULL)
     return;
   for (uint32_t slot = 0; slot < core->slots; slot++)
     stwi_conn_free(core->conns[slot]);
+  release_lent(core);
   stwi_free(core->conns);
   stwi_heap_fini(&core->heap);
   stwi_arena_fini(&core->arena);
@@ -132,7 +152,10 @@ static void open_failed(struct stwi_core *core, const struct stwi_input *input) 
 
 static void open_conn(struct stwi_core *core, const struct stwi_input *input) {
   assert(conn_at(core, input->conn) == NULL);
-  struct stwi_conn *conn = reserve_slot(core, input->conn) ? stwi_conn_new(core, input) : NULL;
+  bool has_slot = reserve_slot(core, input->conn);
+  if (!has_slot)
+    stwi_conn_drop_restored(input->u.open.restored);
+  struct stwi_conn *conn = has_slot ? stwi_conn_new(core, input) : NULL;
   if (conn == NULL) {
     open_failed(core, input);
     return;
@@ -152,6 +175,10 @@ static void forget_conn(struct stwi_core *core, struct stwi_conn *conn) {
 }
 
 static void turn_conn(struct stwi_core *core, struct stwi_conn *conn) {
+  if (conn->has_store_gap && !conn->has_ended) {
+    stwi_conn_detail(conn, "no memory to tell the outbox file what changed");
+    stwi_conn_apply(conn, STWI_LINK_FATAL, STW_CAUSE_OVERLOAD_LOCAL);
+  }
   if (!conn->has_ended)
     stwi_conn_timers(conn);
   if (!conn->has_ended)
@@ -239,12 +266,19 @@ void stwi_core_step(struct stwi_core *core, const struct stwi_input *inputs, siz
   core->now = now;
   core->effects = effects;
   stwi_arena_reset(&core->arena);
+  release_lent(core);
   for (size_t i = 0; i < count; i++)
     take(core, &inputs[i]);
   core->effects = NULL;
 }
 
-const struct stwi_outbox *stwi_core_outbox(const struct stwi_core *core, uint32_t slot) {
+const struct stwi_outbox *stwi_core_outbox(const struct stwi_core *core, uint32_t slot,
+                                           stw_lane lane) {
   const struct stwi_conn *conn = conn_at(core, slot);
-  return conn == NULL ? NULL : &conn->outbox;
+  return conn == NULL ? NULL : &conn->lanes[lane];
+}
+
+const struct stwi_parked *stwi_core_parked(const struct stwi_core *core, uint32_t slot) {
+  const struct stwi_conn *conn = conn_at(core, slot);
+  return conn == NULL ? NULL : &conn->parked;
 }

@@ -42,7 +42,10 @@ bool stwi_core_view(const struct stwi_core *core, uint32_t conn, stw_conn_view *
 /* Copies the metrics of a conn as of `now`; false where the slot is free. */
 bool stwi_core_metrics(const struct stwi_core *core, uint32_t conn, stwi_time now,
                        uint64_t values[STW_METRIC_COUNT]);
-/* Lends the outbox of a conn for reading, NULL where the slot is free. */
-const struct stwi_outbox *stwi_core_outbox(const struct stwi_core *core, uint32_t conn);
+/* Lends a lane of a conn's outbox for reading, NULL where the slot is free. */
+const struct stwi_outbox *stwi_core_outbox(const struct stwi_core *core, uint32_t conn,
+                                           stw_lane lane);
+/* Lends what is parked, NULL where the slot is free. */
+const struct stwi_parked *stwi_core_parked(const struct stwi_core *core, uint32_t conn);
 
 #endif

@@ -118,7 +118,8 @@ static void only_what_waits_unwritten_can_be_cancelled(void **state) {
   (void)state;
   assert_int_equal(can_cancel(5), STW_OK);
   assert_int_equal(can_cancel(6), STW_E_NOT_FOUND);
-  stwi_outbox_find(stwi_core_outbox(core, 3), 5)->attempts = 1; /* written on a lost link */
+  /* written on a lost link */
+  stwi_outbox_find(stwi_core_outbox(core, 3, STW_LANE_DATA), 5)->attempts = 1;
   assert_int_equal(can_cancel(5), STW_E_STATE);
 }
 

@@ -179,7 +179,7 @@ bool world_run_to(struct world *world, uint32_t conn, stw_state state, uint64_t 
 }
 
 static bool is_settled(struct world *world, void *context) {
-  return stwi_outbox_is_settled(stwi_core_outbox(world->core, *(uint32_t *)context));
+  return stwi_conn_is_delivered(world_inside(world, *(uint32_t *)context));
 }
 
 bool world_run_settled(struct world *world, uint32_t conn, uint64_t for_ns) {
@@ -322,6 +322,7 @@ uint64_t world_send(struct world *world, uint32_t slot, const struct world_send 
   struct stwi_chunk *chunk = stwi_chunk_new((uint32_t)stwi_msg_footprint(key_size, size));
   struct stwi_msg *msg = stwi_chunk_append(chunk, how->key, key_size, body, size);
   msg->number = conn->sent;
+  msg->id = (stw_message_id){world_inside(world, slot)->stream, conn->sent};
   msg->ttl_ns = how->ttl_ns;
   msg->is_text = true;
   msg->guarantee = (uint8_t)how->guarantee;

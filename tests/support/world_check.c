@@ -94,7 +94,7 @@ static void check_ended(struct world *world, uint32_t slot, const stw_event *eve
 }
 
 static uint64_t standing(const struct world *world, uint32_t slot) {
-  return stwi_core_outbox(world->core, slot)->messages;
+  return stwi_lanes_messages(world_inside(world, slot)->lanes);
 }
 
 void world_check_event(struct world *world, uint32_t slot, const stw_event *event) {
@@ -185,8 +185,8 @@ static void note_settled_at_written(struct world *world, uint32_t slot) {
   struct world_conn *conn = &world->conns[slot];
   const struct stwi_conn *inside = world_inside(world, slot);
   if (inside->active != NULL && !stwi_conn_may_ask(inside) &&
-      conn->settled_at_written < inside->outbox.written_upto)
-    conn->settled_at_written = inside->outbox.written_upto;
+      conn->settled_at_written < inside->lanes[STW_LANE_DATA].written_upto)
+    conn->settled_at_written = inside->lanes[STW_LANE_DATA].written_upto;
 }
 
 static void check_links(struct world *world, uint32_t slot) {
@@ -254,7 +254,7 @@ static void check_ledger(struct world *world, uint32_t slot) {
   uint64_t stands = 0;
   for (uint64_t n = 1; n <= conn->sent; n++) {
     const struct world_message *message = &conn->messages[n - 1];
-    const bool is_standing = stwi_outbox_find(&inside->outbox, n) != NULL;
+    const bool is_standing = stwi_outbox_find(&inside->lanes[STW_LANE_DATA], n) != NULL;
     stands += is_standing;
     if (is_standing && message->is_ended)
       world_break(world, "conn %u: message %llu ended and stands", slot, (unsigned long long)n);
@@ -264,9 +264,10 @@ static void check_ledger(struct world *world, uint32_t slot) {
     if (!is_received && n > conn->settled_at_written)
       world_break(world, "conn %u: message %llu was lost", slot, (unsigned long long)n);
   }
-  if (stands != inside->outbox.messages)
+  if (stands != inside->lanes[STW_LANE_DATA].messages)
     world_break(world, "conn %u: %llu messages stand, the outbox counts %llu", slot,
-                (unsigned long long)stands, (unsigned long long)inside->outbox.messages);
+                (unsigned long long)stands,
+                (unsigned long long)inside->lanes[STW_LANE_DATA].messages);
 }
 
 static void check_clocks(struct world *world, uint32_t slot) {
