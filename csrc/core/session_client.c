@@ -319,6 +319,12 @@ static void on_data(struct stwi_session_client *client, const struct stwi_sframe
   arrived(client, lane, news->u.message.size, now);
 }
 
+void stwi_sclient_untake(struct stwi_session_client *client, stw_lane lane, uint64_t number) {
+  struct stwi_seen *seen = &client->in[lane].seen;
+  if (number != 0 && seen->accepted == number)
+    seen->accepted = number - 1;
+}
+
 static void on_gap(struct stwi_session_client *client, const struct stwi_sframe *frame,
                    stwi_time now, struct stwi_sclient_news *news) {
   stw_lane lane = frame->u.gap.lane;

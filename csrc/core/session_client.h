@@ -143,6 +143,9 @@ struct stwi_sclient_news {
 void stwi_sclient_take(struct stwi_session_client *client, const struct stwi_sframe *frame,
                        stwi_time now, struct stwi_sclient_news *news);
 
+/* The message just taken could not be handed on: it did not arrive.  The link must end. */
+void stwi_sclient_untake(struct stwi_session_client *client, stw_lane lane, uint64_t number);
+
 /* Before message `number` is written: true and a GAP frame, where numbers between the last one and
  * it will never come. */
 bool stwi_sclient_hole(struct stwi_session_client *client, stw_lane lane, uint64_t number,

@@ -25,7 +25,7 @@ struct world *world_new(uint64_t seed) {
   struct world *world = calloc(1, sizeof *world);
   if (world == NULL)
     return NULL;
-  world->core = stwi_core_new();
+  world->core = stwi_core_new(NULL);
   stwi_effects_init(&world->effects);
   stwi_random_seed(&world->random, seed);
   world->now = WORLD_START;
