@@ -26,7 +26,6 @@ bool stwi_conn_session_init(struct stwi_conn *conn, const struct stwi_restored *
   conn->has_sessions = config->profile == STWI_PROFILE_SESSION && conn->core->codec != NULL;
   stwi_sclient_init(&conn->session, restored == NULL ? NULL : &restored->session,
                     config->has_inbound_from ? config->inbound_from : NULL, config->max_message);
-  stwi_sclient_save(&conn->session, &conn->saved);
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
     if (restored != NULL && restored->is_unclean)
       conn->maybe_written[lane] = restored->last_number[lane];

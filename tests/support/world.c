@@ -1,6 +1,7 @@
 #include "world_inside.h"
 
 #include "core/mem.h"
+#include "io/envelope.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ struct world *world_new(uint64_t seed) {
   struct world *world = calloc(1, sizeof *world);
   if (world == NULL)
     return NULL;
-  world->core = stwi_core_new(NULL);
+  world->core = stwi_core_new(&stwi_envelope);
   stwi_effects_init(&world->effects);
   stwi_random_seed(&world->random, seed);
   world->now = WORLD_START;
@@ -70,6 +71,8 @@ void world_free(struct world *world) {
   free_links(world->retired);
   for (size_t i = 0; i < world->wire_count; i++)
     free(world->wires[i].bytes);
+  for (uint32_t i = 0; i < world->server_count; i++)
+    world_session_forget(&world->servers[i]);
   free(world->wires);
   free(world->events);
   free(world->conns);
@@ -366,6 +369,12 @@ void world_opening(struct world *world, uint32_t conn, const char *key, const ch
 void world_supply(struct world *world, uint32_t conn, const char *token, uint64_t valid_ms) {
   const struct stwi_input input = {
       .kind = STWI_IN_SUPPLY, .conn = conn, .u.supply = {.token = token, .valid_ms = valid_ms}};
+  world_input(world, &input);
+}
+
+void world_processed(struct world *world, uint32_t conn, stw_lane lane, uint64_t number) {
+  const struct stwi_input input = {
+      .kind = STWI_IN_PROCESSED, .conn = conn, .u.processed = {lane, number}};
   world_input(world, &input);
 }
 

@@ -68,9 +68,11 @@ static void check_proof(struct world *world, uint32_t slot, const stw_event *eve
                 (unsigned long long)conn->sent);
     return;
   }
-  if (event->u.proof.proof == STW_PROOF_RECEIVED)
+  if (event->u.proof.proof >= STW_PROOF_RECEIVED)
     check_received(world, slot, upto);
-  conn->proven[event->u.proof.proof] = upto;
+  for (unsigned proof = 0; proof <= event->u.proof.proof; proof++)
+    if (conn->proven[proof] < upto)
+      conn->proven[proof] = upto;
 }
 
 static void check_ended(struct world *world, uint32_t slot, const stw_event *event) {
