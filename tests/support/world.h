@@ -77,6 +77,7 @@ struct world_server {
   uint64_t incarnation;                /* of its memory of sessions */
   uint32_t refuses;                    /* every HELLO, with this code; 0: none */
   bool refuses_auth;
+  bool is_mute_to_hello;
   struct world_session *sessions; /* owned */
   /* what happened */
   uint64_t hellos, resumes, replays, gaps, auths; /* gaps: numbers */
@@ -152,6 +153,7 @@ struct world_conn {
   char last_inbound[64];
   stw_message_id inbound_ids[STW_LANE_COUNT]; /* of the last numbered one */
   uint64_t replayed_inbound;
+  uint64_t restored; /* messages that a process before this one had been given */
 };
 
 struct world {
@@ -188,6 +190,12 @@ struct stwi_conn_config *world_config(const char *names);
 uint32_t world_open(struct world *world, struct stwi_conn_config *config);
 uint32_t world_open_default(struct world *world, const char *names);
 void world_forget(struct world *world, uint32_t conn);
+/* Opens with what a store gave back; `restored` borrowed, its chunks taken. */
+uint32_t world_open_restored(struct world *world, struct stwi_conn_config *config,
+                             struct stwi_restored *restored);
+/* The process dies and comes back in the same slot, with what a store that loses nothing kept: the
+ * session and the messages that stood.  The ledger goes on. */
+void world_crash(struct world *world, uint32_t conn, struct stwi_conn_config *config);
 
 /* Host actions, each a step of its own and a turn. */
 struct world_send {

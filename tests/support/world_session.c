@@ -105,6 +105,8 @@ static void on_hello(struct world *world, struct world_link *link,
                      const struct stwi_sf_hello *hello) {
   struct world_server *server = link->server;
   server->hellos++;
+  if (server->is_mute_to_hello)
+    return;
   if (server->refuses != 0) {
     refuse(world, link, server->refuses, "not now");
     return;
