@@ -420,6 +420,24 @@ static void where_it_is_allowed_messages_go_with_hello(void **unused) {
   expect_once(conn);
 }
 
+static void what_went_with_a_stale_hello_goes_again_under_the_new_one(void **unused) {
+  (void)unused;
+  server->session_options.takes_optimistic = true;
+  server->latency_ns = 50 * STWI_MS;
+  const uint32_t conn = open_session();
+  talk(conn, STWI_S);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_session_forget(server);
+  world_restart(world, server);
+  server->write_delay_ns = 60 * STWI_MS; /* the long one is half written when REFUSE comes */
+  world_send(world, conn, &(struct world_send){.size = 900000});
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 20 * STWI_S));
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
+  expect_once(conn);
+}
+
 static void the_subprotocol_is_offered_before_the_hosts_own(void **unused) {
   (void)unused;
   struct stwi_conn_config *config = session_config();
@@ -457,6 +475,7 @@ int main(void) {
       SESSION_TEST(fresh_credentials_go_in_band),
       SESSION_TEST(credentials_refused_in_band_are_tried_on_another_link),
       SESSION_TEST(where_it_is_allowed_messages_go_with_hello),
+      SESSION_TEST(what_went_with_a_stale_hello_goes_again_under_the_new_one),
       SESSION_TEST(the_subprotocol_is_offered_before_the_hosts_own),
   };
   return cmocka_run_group_tests_name("conn_session", tests, NULL, NULL);

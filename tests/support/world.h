@@ -89,15 +89,15 @@ struct world_link {
   struct world_link *next; /* older link of the same conn */
   struct world_server *server;
   uint32_t conn, gen;
-  bool is_accepted; /* at the server */
-  bool is_ready;    /* READY was given to the core */
-  bool is_over;     /* DOWN was given to the core, or was cut by it */
-  bool is_dead;     /* the server's end is gone */
-  bool is_cut;      /* by the core: nothing may be written */
-  bool is_down_due; /* DOWN is on its way */
-  bool is_gone;     /* DOWN was given to the core: it may be named again */
-  bool is_session;  /* speaks steadwire.v1 */
-  bool is_optimistic;
+  bool is_accepted;   /* at the server */
+  bool is_ready;      /* READY was given to the core */
+  bool is_over;       /* DOWN was given to the core, or was cut by it */
+  bool is_dead;       /* the server's end is gone */
+  bool is_cut;        /* by the core: nothing may be written */
+  bool is_down_due;   /* DOWN is on its way */
+  bool is_gone;       /* DOWN was given to the core: it may be named again */
+  bool is_session;    /* speaks steadwire.v1 */
+  bool is_optimistic; /* frames behind a HELLO that is refused are passed over */
   stwi_time tick_at;
   bool is_writing;
   bool has_written;

@@ -54,6 +54,7 @@ void world_dial(struct world *world, struct world_link *link, const struct stwi_
   struct world_server *server = link->server;
   server->dials++;
   link->is_session = world_session_is_offered(server, dial->subprotocols);
+  link->is_optimistic = server->session_options.takes_optimistic;
   link->eats_to_server = server->eats_to_server;
   link->eats_to_client = server->eats_to_client;
   phase(world, link, STW_PHASE_TCP, 0);
