@@ -8,6 +8,7 @@
 #include "client/error.h"
 #include "client/mailbox.h"
 #include "io/clock.h"
+#include "io/envelope.h"
 
 #define WHY_BYTES 200u
 #define STOP_PATIENCE (2 * STWI_S) /* for the files of all its conns */
@@ -242,7 +243,7 @@ stw_status stwi_engine_start(struct stwi_engine **out, stwi_transport_maker make
   engine->open_store = stwi_store_sqlite_open;
   struct stwi_loop_hooks hooks = {engine, stwi_engine_turn};
   engine->loop = stwi_loop_new(&hooks);
-  engine->core = stwi_core_new();
+  engine->core = stwi_core_new(&stwi_envelope);
   stw_status status;
   struct start start = {.engine = engine, .make = make == NULL ? make_ws : make, .arg = arg};
   pthread_mutex_init(&start.lock, NULL);

@@ -58,10 +58,11 @@ struct stwi_conn *stwi_conn_new(struct stwi_core *core, const struct stwi_input 
   stwi_random_seed(&conn->random, input->u.open.seed);
   init_parts(conn);
   bool is_restored = stwi_conn_restore(conn, input->u.open.restored);
-  if (is_restored && hold_endpoints(conn))
+  if (is_restored && stwi_conn_session_init(conn, input->u.open.restored) && hold_endpoints(conn))
     return conn;
   drop_endpoints(conn);
   stwi_lanes_fini(conn->lanes);
+  stwi_conn_session_fini(conn);
   stwi_free(conn); /* the config stays with the caller */
   return NULL;
 }
@@ -83,6 +84,7 @@ void stwi_conn_free(struct stwi_conn *conn) {
   }
   drop_endpoints(conn);
   stwi_lanes_fini(conn->lanes);
+  stwi_conn_session_fini(conn);
   stwi_opening_fini(&conn->opening);
   stwi_credentials_fini(&conn->credentials);
   stwi_conn_config_free(conn->config);
@@ -133,7 +135,7 @@ static void on_opening(struct stwi_conn *conn, const struct stwi_input *input) {
   while (item != NULL && item != set)
     item = item->next;
   if (item != NULL)
-    item->is_due = conn->active != NULL;
+    item->is_due = conn->active != NULL || (conn->has_sessions && conn->ever_online);
 }
 
 /* Nine tenths of their time: early enough to move to another link before they end. */
@@ -156,6 +158,8 @@ static void on_supply(struct stwi_conn *conn, const struct stwi_input *input) {
   if (conn->credentials.is_waiting) {
     conn->credentials.is_waiting = false;
     stwi_conn_dial(conn, stwi_conn_is_beside(conn));
+  } else if (was_refreshing && conn->session.phase == STWI_SCLIENT_UP) {
+    stwi_conn_session_auth(conn);
   } else if (was_refreshing && stwi_conn_can_hedge(conn)) {
     stwi_conn_apply(conn, STWI_LINK_AUTH_EXPIRING, STW_CAUSE_AUTH_EXPIRING);
   }
@@ -233,7 +237,8 @@ void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input
   case STWI_IN_INBOUND:
     on_inbound(conn, input->u.inbound.is_full);
     break;
-  default: /* PROCESSED: without a session nothing is numbered */
+  default:
+    stwi_conn_session_processed(conn, input->u.processed.lane, input->u.processed.number);
     break;
   }
 }

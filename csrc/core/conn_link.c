@@ -26,6 +26,10 @@ void stwi_conn_phase(struct stwi_conn *conn, struct stwi_link *link, stw_phase p
 
 /* The outbox must know that a link is gone before anything is written on another one. */
 static void release_messages(struct stwi_conn *conn) {
+  if (conn->active->is_session) {
+    stwi_conn_session_lost(conn);
+    return;
+  }
   uint64_t messages = 0, bytes = 0;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
     uint64_t lane_messages, lane_bytes;
@@ -88,7 +92,7 @@ static void fill_dial(const struct stwi_conn *conn, uint32_t endpoint, struct st
   dial->path = url->path;
   dial->headers = (const char *const *)config->headers;
   dial->more_headers = (const char *const *)conn->credentials.headers;
-  dial->subprotocols = config->subprotocols;
+  dial->subprotocols = conn->offer == NULL ? config->subprotocols : conn->offer;
   dial->ca_file = config->ca_file;
   dial->client_cert = config->client_cert;
   dial->client_key = config->client_key;
@@ -162,6 +166,10 @@ void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge) {
   struct stwi_link **place = free_place(conn);
   if (place == NULL || !has_credentials(conn))
     return;
+  if (is_hedge && conn->state == STW_STATE_MIGRATING && conn->migrate_at > conn->core->now) {
+    conn->dial_at = conn->migrate_at;
+    return;
+  }
   if (is_hedge && !may_hedge(conn)) {
     conn->dial_at = conn->core->now + STWI_S;
     return;
@@ -218,9 +226,12 @@ void stwi_conn_commit(struct stwi_conn *conn) {
   conn->active = ready;
   conn->endpoint_at = ready->endpoint;
   conn->dial_at = 0;
-  stwi_conn_phase(conn, ready, STW_PHASE_OPENING);
-  for (struct stwi_opening_item *item = conn->opening.first; item != NULL; item = item->next) {
-    item->is_due = true;
+  conn->hint.is_given = false;
+  conn->migrate_at = 0;
+  if (!stwi_conn_session_commit(conn, ready)) {
+    stwi_conn_phase(conn, ready, STW_PHASE_OPENING);
+    for (struct stwi_opening_item *item = conn->opening.first; item != NULL; item = item->next)
+      item->is_due = true;
   }
   stwi_endpoint_mute_retry(conn->endpoints[ready->endpoint], conn->core->now);
   conn->pulse.interval_ns = stwi_conn_may_ask(conn) ? conn->config->heartbeat_interval_ns : 0;

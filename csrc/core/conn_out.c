@@ -8,6 +8,8 @@
 static const uint8_t barrier_magic[4] = {'s', 't', 'w', '1'};
 
 stw_proof stwi_conn_wanted(const struct stwi_conn *conn) {
+  if (conn->active != NULL && conn->active->is_session)
+    return STW_PROOF_ACCEPTED;
   return stwi_conn_may_ask(conn) ? STW_PROOF_RECEIVED : STW_PROOF_WRITTEN;
 }
 
@@ -44,7 +46,7 @@ bool stwi_conn_put_frame(struct stwi_conn *conn, struct stwi_writer *w, unsigned
   return true;
 }
 
-static bool begin(struct stwi_conn *conn, struct stwi_writer *w, size_t room) {
+bool stwi_conn_begin_write(struct stwi_conn *conn, struct stwi_writer *w, size_t room) {
   uint8_t *bytes = stwi_arena_take(&conn->core->arena, STWI_WRITE_HEADROOM + room);
   if (bytes == NULL)
     return false;
@@ -53,7 +55,8 @@ static bool begin(struct stwi_conn *conn, struct stwi_writer *w, size_t room) {
   return true;
 }
 
-static void finish(struct stwi_conn *conn, struct stwi_link *link, const struct stwi_writer *w) {
+void stwi_conn_finish_write(struct stwi_conn *conn, struct stwi_link *link,
+                            const struct stwi_writer *w) {
   size_t size = (size_t)(w->at - w->start);
   stwi_arena_trim(&conn->core->arena, w->start - STWI_WRITE_HEADROOM, STWI_WRITE_HEADROOM + size);
   if (size == 0)
@@ -157,6 +160,8 @@ stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
 }
 
 static bool carries_data(const struct stwi_conn *conn) {
+  if (conn->active->is_session)
+    return stwi_conn_session_carries(conn);
   return stwi_conn_is_live(conn) && conn->active->phase == STW_PHASE_UP;
 }
 
@@ -187,14 +192,20 @@ static void put_pongs(struct stwi_conn *conn, struct stwi_link *link, struct stw
 
 /* Nothing but control frames may come inside a message that was begun (RFC 6455 section 5.4). */
 static bool is_within_message(const struct stwi_link *link) {
+  if (link->is_session)
+    return false;
   return link->parts[STW_LANE_DATA].msg != NULL || link->parts[STW_LANE_CONTROL].msg != NULL;
+}
+
+static bool takes_opening(const struct stwi_conn *conn, const struct stwi_link *link) {
+  return link->is_session ? stwi_conn_session_takes_opening(conn) : !is_within_message(link);
 }
 
 static size_t opening_room(const struct stwi_conn *conn) {
   size_t room = 0;
   for (const struct stwi_opening_item *i = conn->opening.first; i != NULL; i = i->next) {
     if (i->is_due)
-      room += stwi_frame_size(i->size, true);
+      room += stwi_frame_size(i->size + STWI_SESSION_HEAD, true);
   }
   return room;
 }
@@ -202,6 +213,8 @@ static size_t opening_room(const struct stwi_conn *conn) {
 /* An opening message goes as one frame, ahead of every message. */
 static bool put_opening_item(struct stwi_conn *conn, struct stwi_writer *w,
                              const struct stwi_opening_item *item) {
+  if (conn->active->is_session)
+    return stwi_conn_session_put_opening(conn, w, item);
   unsigned opcode = item->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
   return put_frame(conn, w, opcode, stwi_opening_body(item), item->size);
 }
@@ -220,6 +233,8 @@ static void put_opening(struct stwi_conn *conn, struct stwi_writer *w) {
  * long ones go as continuation frames (RFC 6455 section 5.4), so that control frames pass. */
 static int64_t put_message(struct stwi_conn *conn, struct stwi_writer *w,
                            const struct stwi_msg *msg, uint32_t at) {
+  if (conn->active->is_session)
+    return stwi_conn_session_put_message(conn, w, msg, at);
   uint32_t left = msg->size - at;
   uint32_t size = left < STWI_PART_BYTES ? left : STWI_PART_BYTES;
   unsigned opcode = at > 0 ? STWI_OP_CONTINUATION : msg->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
@@ -234,7 +249,14 @@ static void count_write(struct stwi_conn *conn, struct stwi_link *link, stw_lane
 }
 
 static bool is_taken_by_other(const struct stwi_link *link, stw_lane lane) {
+  if (link->is_session)
+    return false;
   return link->parts[STW_LANE_COUNT - 1 - lane].msg != NULL;
+}
+
+static struct stwi_msg *next_of(struct stwi_conn *conn, stw_lane lane) {
+  return conn->active->is_session ? stwi_conn_session_next(conn, lane)
+                                  : stwi_outbox_next(&conn->lanes[lane], conn->core->now);
 }
 
 /* Puts the next message of the lane, or part of one.  False where there is none, or no room. */
@@ -244,7 +266,7 @@ static bool put_next(struct stwi_conn *conn, struct stwi_link *link, struct stwi
   struct stwi_part *part = &link->parts[lane];
   if (is_taken_by_other(link, lane))
     return false;
-  struct stwi_msg *next = part->msg == NULL ? stwi_outbox_next(outbox, conn->core->now) : NULL;
+  struct stwi_msg *next = part->msg == NULL ? next_of(conn, lane) : NULL;
   const struct stwi_msg *msg = part->msg == NULL ? next : part->msg;
   int64_t put = msg == NULL ? -1 : put_message(conn, w, msg, part->at);
   if (put < 0)
@@ -263,9 +285,10 @@ static bool put_next(struct stwi_conn *conn, struct stwi_link *link, struct stwi
   return true;
 }
 
-/* The control lane goes first, except inside a message of the other one. */
+/* The control lane goes first, except inside a message of the other one on a plain link. */
 static void put_messages(struct stwi_conn *conn, struct stwi_link *link, struct stwi_writer *w) {
-  while (link->parts[STW_LANE_DATA].msg != NULL && put_next(conn, link, w, STW_LANE_DATA))
+  while (!link->is_session && link->parts[STW_LANE_DATA].msg != NULL &&
+         put_next(conn, link, w, STW_LANE_DATA))
     continue;
   while (put_next(conn, link, w, STW_LANE_CONTROL))
     continue;
@@ -278,9 +301,10 @@ static size_t next_room(struct stwi_conn *conn) {
   for (unsigned lane = STW_LANE_COUNT; lane-- > 0;) {
     const struct stwi_msg *msg = conn->active->parts[lane].msg;
     if (msg == NULL)
-      msg = stwi_outbox_next(&conn->lanes[lane], conn->core->now);
+      msg = next_of(conn, (stw_lane)lane);
+    size_t size = msg == NULL || msg->size > STWI_PART_BYTES ? STWI_PART_BYTES : msg->size;
     if (msg != NULL)
-      return stwi_frame_size(msg->size < STWI_PART_BYTES ? msg->size : STWI_PART_BYTES, true);
+      return stwi_frame_size(size, true) + (conn->active->is_session ? 2 * STWI_SESSION_HEAD : 0);
   }
   return 0;
 }
@@ -292,7 +316,8 @@ static size_t data_room(struct stwi_conn *conn) {
     return 0;
   uint64_t bytes = stwi_lanes_bytes(conn->lanes);
   uint64_t frames = stwi_lanes_messages(conn->lanes) + bytes / STWI_PART_BYTES;
-  uint64_t all = bytes + frames * STWI_FRAME_HEADER_BYTES_MAX;
+  uint64_t head = conn->active->is_session ? STWI_SESSION_HEAD : 0;
+  uint64_t all = bytes + frames * (STWI_FRAME_HEADER_BYTES_MAX + head);
   size_t room = all < STWI_TURN_BYTES ? (size_t)all : STWI_TURN_BYTES;
   return room > first ? room : first;
 }
@@ -307,24 +332,27 @@ void stwi_conn_pump(struct stwi_conn *conn) {
     return;
   bool has_data = carries_data(conn);
   size_t data = has_data ? data_room(conn) : 0;
-  size_t control = pongs_room(link) + (is_within_message(link) ? 0 : opening_room(conn));
+  size_t control = pongs_room(link) + (takes_opening(conn, link) ? opening_room(conn) : 0);
+  control += link->is_session ? stwi_conn_session_room(conn) : 0;
   bool has_barrier = has_data && needs_barrier(conn);
   if (data + control == 0 && !has_barrier)
     return;
   struct stwi_writer w;
-  if (!begin(conn, &w, control + data + stwi_frame_size(BARRIER_PAYLOAD, true)))
+  if (!stwi_conn_begin_write(conn, &w, control + data + stwi_frame_size(BARRIER_PAYLOAD, true)))
     return;
   put_pongs(conn, link, &w);
-  if (!is_within_message(link))
+  if (link->is_session)
+    stwi_conn_session_put(conn, &w);
+  if (takes_opening(conn, link))
     put_opening(conn, &w);
   if (has_data) {
     w.end -= stwi_frame_size(BARRIER_PAYLOAD, true);
     put_messages(conn, link, &w);
     w.end += stwi_frame_size(BARRIER_PAYLOAD, true);
-    if (needs_barrier(conn))
+    if (needs_barrier(conn) && stwi_conn_is_live(conn))
       put_barrier(conn, link, &w);
   }
-  finish(conn, link, &w);
+  stwi_conn_finish_write(conn, link, &w);
 }
 
 void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link) {
@@ -351,10 +379,10 @@ void stwi_conn_probe(struct stwi_conn *conn) {
     return;
   }
   struct stwi_writer w;
-  if (!begin(conn, &w, stwi_frame_size(BARRIER_PAYLOAD, true)))
+  if (!stwi_conn_begin_write(conn, &w, stwi_frame_size(BARRIER_PAYLOAD, true)))
     return;
   put_barrier(conn, link, &w);
-  finish(conn, link, &w);
+  stwi_conn_finish_write(conn, link, &w);
 }
 
 void stwi_conn_expect_fresh(struct stwi_conn *conn) {
@@ -436,10 +464,10 @@ bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint1
   struct stwi_writer w;
   if (link->is_writing || !stwi_core_mask(conn->core, mask))
     return false;
-  if (!begin(conn, &w, stwi_frame_size(STWI_CONTROL_BYTES_MAX, true)))
+  if (!stwi_conn_begin_write(conn, &w, stwi_frame_size(STWI_CONTROL_BYTES_MAX, true)))
     return false;
   w.at += stwi_close_encode(w.at, mask, code, reason, strlen(reason));
-  finish(conn, link, &w);
+  stwi_conn_finish_write(conn, link, &w);
   link->has_close_sent = true;
   return true;
 }

@@ -95,6 +95,20 @@ static void attempt_timers(struct stwi_conn *conn) {
   }
 }
 
+/* WELCOME within the time of one attempt, or another link. */
+static void resume_timer(struct stwi_conn *conn) {
+  struct stwi_link *link = conn->active;
+  if (link == NULL || link->phase != STW_PHASE_RESUME)
+    return;
+  if (conn->core->now - link->phase_since < conn->config->open_timeout_ns)
+    return;
+  struct stwi_link_end end = {
+      .cause = stwi_cause_of_phase_timeout(STW_PHASE_RESUME),
+      .detail = "the server did not answer HELLO within open_timeout",
+  };
+  stwi_conn_link_over(conn, link, &end);
+}
+
 static void opening_timer(struct stwi_conn *conn) {
   struct stwi_link *link = conn->active;
   if (link == NULL || link->phase != STW_PHASE_OPENING)
@@ -255,6 +269,8 @@ static void closing_timer(struct stwi_conn *conn) {
   bool can_say = link != NULL && stwi_conn_is_live(conn) && link->phase == STW_PHASE_UP;
   if (can_say && link->is_writing && now < conn->close_deadline)
     return;
+  if (can_say && now < conn->close_deadline && stwi_conn_session_flush(conn))
+    return;
   if (!can_say || !stwi_conn_write_close(conn, link, 1000, "")) {
     finish_closing(conn);
     return;
@@ -271,6 +287,7 @@ void stwi_conn_timers(struct stwi_conn *conn) {
   attempt_timers(conn);
   dial_timer(conn);
   wait_timer(conn);
+  resume_timer(conn);
   opening_timer(conn);
   stable_timer(conn);
   pulse_timer(conn);
@@ -307,13 +324,17 @@ static stwi_time active_deadline(const struct stwi_conn *conn) {
   if (link == NULL)
     return STWI_NEVER;
   if (link->phase == STW_PHASE_OPENING) {
-    return link->phase_since + conn->config->ready_timeout_ns;
+    return earlier(link->phase_since + conn->config->ready_timeout_ns,
+                   stwi_conn_session_deadline(conn));
   }
+  if (link->phase == STW_PHASE_RESUME)
+    return link->phase_since + conn->config->open_timeout_ns;
   if (link->phase != STW_PHASE_UP || !stwi_conn_is_live(conn))
     return STWI_NEVER;
   stwi_time now = conn->core->now;
   bool may_ask = stwi_conn_may_ask(conn);
   stwi_time first = may_ask ? stwi_pulse_deadline(&conn->pulse, now) : STWI_NEVER;
+  first = earlier(first, stwi_conn_session_deadline(conn));
   bool is_asked = conn->pulse.asked_at != 0; /* by a stuck write at the latest */
   if (!link->is_writing || !is_asked)
     first = earlier(first, stwi_barrier_due(conn));

@@ -10,7 +10,7 @@
 #define STEP_BYTES_MAX ((size_t)1024 * 1024)
 #define MASKS_RESERVED 64u
 
-struct stwi_core *stwi_core_new(void) {
+struct stwi_core *stwi_core_new(const struct stwi_session_codec *codec) {
   struct stwi_core *core = stwi_alloc(sizeof *core);
   uint8_t *entropy = stwi_alloc(STWI_ENTROPY_BYTES);
   if (core == NULL || entropy == NULL) {
@@ -20,6 +20,7 @@ struct stwi_core *stwi_core_new(void) {
   }
   memset(core, 0, sizeof *core);
   core->entropy = entropy;
+  core->codec = codec;
   stwi_heap_init(&core->heap);
   stwi_arena_init(&core->arena);
   return core;
@@ -67,12 +68,16 @@ void stwi_core_entropy_given(struct stwi_core *core) {
   core->entropy_left = STWI_ENTROPY_BYTES;
 }
 
-bool stwi_core_mask(struct stwi_core *core, uint8_t mask[4]) {
-  if (core->entropy_left < 4)
+bool stwi_core_random(struct stwi_core *core, uint8_t *bytes, uint32_t size) {
+  if (core->entropy_left < size)
     return false;
-  core->entropy_left -= 4;
-  memcpy(mask, core->entropy + core->entropy_left, 4);
+  core->entropy_left -= size;
+  memcpy(bytes, core->entropy + core->entropy_left, size);
   return true;
+}
+
+bool stwi_core_mask(struct stwi_core *core, uint8_t mask[4]) {
+  return stwi_core_random(core, mask, 4);
 }
 
 bool stwi_core_has_more(const struct stwi_core *core) {

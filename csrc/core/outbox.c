@@ -191,12 +191,24 @@ static void uncount(struct stwi_outbox *outbox, struct stwi_msg *msg) {
   outbox->strangers -= is_stranger(outbox, msg);
 }
 
+static void fly(struct stwi_outbox *outbox, struct stwi_msg *msg) {
+  msg->state = STW_MESSAGE_INFLIGHT;
+  outbox->inflight++;
+  outbox->inflight_bytes += msg->size;
+}
+
+static void land(struct stwi_outbox *outbox, const struct stwi_msg *msg) {
+  outbox->inflight--;
+  outbox->inflight_bytes -= msg->size;
+}
+
 /* Ends a message in its place, or parks it; the ring is tidied by the caller, once per batch. */
 static void end_in_place(struct stwi_outbox *outbox, struct stwi_msg *msg,
                          enum stwi_msg_input input, stw_cause cause) {
   const stw_message_state next = stwi_msg_next(msg->state, input, msg->guarantee);
   assert(next != STW_MESSAGE_STATE_COUNT);
-  outbox->inflight -= msg->state == STW_MESSAGE_INFLIGHT;
+  if (msg->state == STW_MESSAGE_INFLIGHT)
+    land(outbox, msg);
   uncount(outbox, msg);
   msg->state = (uint8_t)next;
   msg->cause = (uint16_t)cause;
@@ -398,10 +410,9 @@ struct stwi_msg *stwi_outbox_next(struct stwi_outbox *outbox, stwi_time now) {
 
 void stwi_outbox_wrote(struct stwi_outbox *outbox, struct stwi_msg *msg) {
   assert(at(outbox, outbox->cursor) == msg && msg->state == STW_MESSAGE_QUEUED);
-  msg->state = STW_MESSAGE_INFLIGHT;
+  fly(outbox, msg);
   outbox->replayed += msg->attempts > 0;
   msg->attempts++;
-  outbox->inflight++;
   outbox->written_upto = msg->number;
   outbox->cursor++;
 }
@@ -417,7 +428,7 @@ static void settle(struct stwi_outbox *outbox, uint64_t upto) {
       const bool is_told = outbox->strangers > 0 && is_stranger(outbox, msg);
       uncount(outbox, msg);
       msg->state = STW_MESSAGE_SETTLED;
-      outbox->inflight--;
+      land(outbox, msg);
       outbox->counts[STW_MESSAGE_SETTLED]++;
       if (is_told)
         stwi_outbox_file_end(outbox, msg, STW_CAUSE_REQUESTED);
@@ -500,7 +511,7 @@ static void requeue(struct stwi_outbox *outbox, struct stwi_msg *msg) {
     return;
   }
   msg->state = STW_MESSAGE_QUEUED;
-  outbox->inflight--;
+  land(outbox, msg);
   if (is_replaced(outbox, msg))
     end_in_place(outbox, msg, STWI_MSG_DROP, STW_CAUSE_SUPERSEDED);
   else if (stwi_msg_due(msg) < outbox->next_expiry)
@@ -520,6 +531,53 @@ void stwi_outbox_link_lost(struct stwi_outbox *outbox, uint64_t *messages, uint6
   outbox->cursor = 0;
   outbox->written_upto = 0;
   tidy(outbox);
+}
+
+void stwi_outbox_unlink(struct stwi_outbox *outbox, uint64_t *messages, uint64_t *bytes) {
+  *messages = *bytes = 0;
+  for (uint32_t i = 0; i < outbox->cursor; i++) {
+    struct stwi_msg *msg = at(outbox, i);
+    if (!stands(msg))
+      continue;
+    msg->state = STW_MESSAGE_QUEUED;
+    land(outbox, msg);
+    if (stwi_msg_due(msg) < outbox->next_expiry)
+      outbox->next_expiry = stwi_msg_due(msg);
+    ++*messages;
+    *bytes += msg->size;
+  }
+  outbox->cursor = 0;
+  outbox->written_upto = 0;
+  tidy(outbox);
+}
+
+void stwi_outbox_arrived(struct stwi_outbox *outbox, uint64_t upto, uint64_t *messages,
+                         uint64_t *bytes) {
+  *messages = *bytes = 0;
+  while (outbox->cursor < outbox->count && at(outbox, outbox->cursor)->number <= upto) {
+    struct stwi_msg *msg = at(outbox, outbox->cursor++);
+    if (!stands(msg))
+      continue;
+    fly(outbox, msg);
+    *messages += msg->attempts > 0;
+    *bytes += msg->attempts > 0 ? msg->size : 0;
+  }
+  if (outbox->written_upto < upto)
+    outbox->written_upto = upto;
+}
+
+bool stwi_outbox_reject(struct stwi_outbox *outbox, uint64_t number, stw_cause cause) {
+  struct stwi_msg *msg = stwi_outbox_find(outbox, number);
+  if (msg == NULL)
+    return false;
+  if (msg->state != STW_MESSAGE_INFLIGHT && at(outbox, outbox->cursor) == msg) {
+    fly(outbox, msg);
+    outbox->cursor++;
+  }
+  if (msg->state != STW_MESSAGE_INFLIGHT)
+    return false;
+  stwi_outbox_end(outbox, msg, STWI_MSG_POISON, cause);
+  return true;
 }
 
 void stwi_outbox_doubt(struct stwi_outbox *outbox, stw_cause cause) {

@@ -57,7 +57,8 @@ struct stwi_outbox {
   stwi_time next_expiry;            /* lower bound, STWI_NEVER if no ttl stands */
   uint32_t ended;                   /* ended messages that still fill a place of the ring */
   uint64_t ended_bytes;
-  uint64_t inflight;                /* INFLIGHT messages */
+  uint64_t inflight; /* INFLIGHT messages */
+  uint64_t inflight_bytes;
   uint64_t written_upto;            /* highest number written on this link, 0: none */
   struct stwi_msg *ends, *last_end; /* not yet collected, oldest first; chained through next_end */
   uint32_t end_count;
@@ -126,6 +127,16 @@ void stwi_outbox_link_lost(struct stwi_outbox *outbox, uint64_t *messages, uint6
  * message that is struck the third time, and then was the only one inflight, is DEAD.  A message
  * that is proven clears its strikes. */
 void stwi_outbox_strike(struct stwi_outbox *outbox, stw_cause cause);
+
+/* As link_lost, where the peer will say which of them it has: all go back to QUEUED. */
+void stwi_outbox_unlink(struct stwi_outbox *outbox, uint64_t *messages, uint64_t *bytes);
+/* The peer says that it has everything up to `upto`, whatever link or process wrote it: that now
+ * counts as written on this link.  *messages and *bytes: of those, written on an earlier link. */
+void stwi_outbox_arrived(struct stwi_outbox *outbox, uint64_t upto, uint64_t *messages,
+                         uint64_t *bytes);
+/* The peer will never take this message, which must be the next one or INFLIGHT: it is DEAD.
+ * False: there is no such message. */
+bool stwi_outbox_reject(struct stwi_outbox *outbox, uint64_t number, stw_cause cause);
 
 /* The peer has forgotten what it took: `fate` is done to messages written on an earlier link. */
 void stwi_outbox_doubt(struct stwi_outbox *outbox, stw_cause cause);

@@ -24,7 +24,7 @@ static void step(struct stwi_input *input) {
 /* Slot 3 holds a conn with the messages 1 to 5, none of them written. */
 static int set_up(void **state) {
   (void)state;
-  core = stwi_core_new();
+  core = stwi_core_new(NULL);
   stwi_effects_init(&effects);
   stw_config *text = stw_config_new();
   struct stwi_conn_config *config;

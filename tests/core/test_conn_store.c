@@ -9,7 +9,7 @@ static const stw_message_id first = {64, 1};
 
 static int open_core(void **unused) {
   (void)unused;
-  core = stwi_core_new();
+  core = stwi_core_new(NULL);
   stwi_effects_init(&effects);
   return core == NULL ? -1 : 0;
 }

@@ -18,7 +18,7 @@ static stwi_time now;
 static int set_up(void **unused) {
   (void)unused;
   now = STWI_S;
-  core = stwi_core_new();
+  core = stwi_core_new(NULL);
   stwi_effects_init(&effects);
   return core == NULL ? -1 : 0;
 }
@@ -193,7 +193,7 @@ static void without_memory_there_is_no_core(void **unused) {
   (void)unused;
   for (failing_mem_after = 0; failing_mem_after < 2;) {
     const long after = failing_mem_after;
-    assert_null(stwi_core_new());
+    assert_null(stwi_core_new(NULL));
     failing_mem_after = after + 1;
   }
 }

@@ -62,15 +62,19 @@ static void check_received(struct world *world, uint32_t slot, uint64_t upto) {
 
 static void check_proof(struct world *world, uint32_t slot, const stw_event *event) {
   struct world_conn *conn = &world->conns[slot];
+  if (event->u.proof.lane != STW_LANE_DATA)
+    return; /* the ledger is of the data lane */
   const uint64_t upto = event->u.proof.upto;
   if (upto == 0 || upto > conn->sent || upto <= conn->proven[event->u.proof.proof]) {
     world_break(world, "conn %u has proof up to %llu of %llu", slot, (unsigned long long)upto,
                 (unsigned long long)conn->sent);
     return;
   }
-  if (event->u.proof.proof == STW_PROOF_RECEIVED)
+  if (event->u.proof.proof >= STW_PROOF_RECEIVED)
     check_received(world, slot, upto);
-  conn->proven[event->u.proof.proof] = upto;
+  for (unsigned proof = 0; proof <= event->u.proof.proof; proof++)
+    if (conn->proven[proof] < upto)
+      conn->proven[proof] = upto;
 }
 
 static void check_ended(struct world *world, uint32_t slot, const stw_event *event) {
@@ -293,7 +297,7 @@ static void check_counts(struct world *world, uint32_t slot) {
   uint64_t sum = 0;
   for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
     sum += world_metric(world, slot, ends[i]);
-  if (sum != world_metric(world, slot, STW_METRIC_SENT))
+  if (sum != world_metric(world, slot, STW_METRIC_SENT) + world->conns[slot].restored)
     world_break(world, "conn %u: %llu messages sent, %llu accounted for", slot,
                 (unsigned long long)world_metric(world, slot, STW_METRIC_SENT),
                 (unsigned long long)sum);
