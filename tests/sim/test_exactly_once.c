@@ -198,7 +198,7 @@ static void add_up(const struct stwi_verdict *verdict) {
 
 static void tell(const char *what) {
   print_message("  %s: %llu sent, %llu withdrawn; %llu links, %llu client and %llu node crashes, "
-                "%llu frames doubled, %llu swapped, %llu lost\n",
+                "%llu frames doubled, %llu swapped, %llu swallowed\n",
                 what, sums.sent, sums.withdrawn, sums.links, sums.client_crashes, sums.node_crashes,
                 sums.doubled, sums.swapped, sums.dropped);
 }
