@@ -21,6 +21,7 @@ struct core_state {
   PyTypeObject *config_type;
   PyTypeObject *conn_type;
   PyTypeObject *message_type;
+  PyTypeObject *session_type;
   PyObject *errors;     /* dict: status number -> exception class */
   PyObject *json_loads; /* json.loads */
   PyObject *extend;     /* the strings "extend" and "append" */
@@ -75,6 +76,10 @@ extern PyType_Spec core_message_spec;
 PyObject *core_message_new(PyTypeObject *type, PyObject *raw, uint32_t link, uint64_t at_ns);
 /* str or bytes of a MESSAGE event. */
 PyObject *core_message_raw(const stw_event *event);
+
+/* session.c: the server's side of steadwire.v1; one thread at a time, under the GIL. */
+extern PyType_Spec core_session_spec;
+extern PyMethodDef core_session_methods[];
 
 /* engine.c, config.c */
 extern PyType_Spec core_engine_spec;

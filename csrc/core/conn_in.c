@@ -47,6 +47,9 @@ static void on_message(struct stwi_conn *conn, const struct stwi_item *item, con
   effect->u.message.data = data;
   effect->u.message.size = item->size;
   effect->u.message.is_text = item->kind == STWI_ITEM_TEXT;
+  effect->u.message.is_replayed = false;
+  effect->u.message.lane = STW_LANE_DATA;
+  effect->u.message.id = (stw_message_id){0, 0}; /* a plain peer does not number */
   if (conn->active->phase == STW_PHASE_OPENING) {
     stwi_conn_check_ready(conn,
                           stwi_match_message(&conn->config->ready_when, item->data, item->size));

@@ -109,6 +109,8 @@ stw_status stwi_server_receive(struct stwi_server *server, const struct stwi_sfr
 
 /* Gives the next frame to write; what it points to is lent until the next call.  False: none. */
 bool stwi_server_take(struct stwi_server *server, uint64_t now, struct stwi_sframe *frame);
+/* The largest payload that the next frame can have. */
+size_t stwi_server_next_size(const struct stwi_server *server);
 uint64_t stwi_server_deadline(const struct stwi_server *server);
 
 stw_status stwi_server_accept(struct stwi_server *server, stw_lane lane, uint64_t upto,

@@ -168,6 +168,21 @@ static void put_bytes(struct stwi_server *server, struct stwi_server_lane *lane,
   lane->cursor++;
 }
 
+size_t stwi_server_next_size(const struct stwi_server *server) {
+  const bool has_parts = (server->client_caps & STWI_SF_CAP_PARTS) != 0;
+  size_t largest = 0;
+  for (int i = 0; i < STW_LANE_COUNT; i++) {
+    const struct stwi_server_lane *lane = &server->lanes[i];
+    const struct stwi_ring_entry *entry =
+        lane->orphan.data != NULL ? &lane->orphan : stwi_ring_from(&lane->ring, lane->cursor);
+    size_t size = entry == NULL ? 0 : entry->size;
+    if (has_parts && size > server->options.part_bytes)
+      size = (size_t)server->options.part_bytes;
+    largest = size > largest ? size : largest;
+  }
+  return largest;
+}
+
 static bool put_message(struct stwi_server *server, stw_lane which, struct stwi_sframe *frame) {
   struct stwi_server_lane *lane = &server->lanes[which];
   if (lane->orphan.data != NULL) {

@@ -89,7 +89,7 @@ stw_status stwi_store_file_body(struct stwi_store_file *file, stw_message_id id,
 stw_status stwi_store_file_edit(struct stwi_store_file *file, stw_message_id id, stw_edit edit,
                                 char *detail);
 /* Adds messages (their ids kept, those present left out) in one transaction. */
-stw_status stwi_store_file_add(struct stwi_store_file *file, const struct stwi_chunk *chunks,
+stw_status stwi_store_file_add(struct stwi_store_file *file, struct stwi_chunk *chunks,
                                uint64_t *count, char *detail);
 stw_status stwi_store_file_check(struct stwi_store_file *file, stw_outbox_report *report,
                                  char *detail);
