@@ -157,7 +157,7 @@ static void note_stored(struct model *model, struct tally *tally) {
 
 /* Until the power goes. */
 static void live(struct model *model, struct tally *tally) {
-  power_vfs_lose_after(1 + (unsigned)(draw(model) % (draw(model) % 4 == 0 ? LONG_STEPS : STEPS)));
+  power_vfs_lose_after(1 + (unsigned)(draw(model) % (draw(model) % 10 == 0 ? LONG_STEPS : STEPS)));
   if (store_world_open(&model->world) != STW_OK) {
     tally->refused += !power_vfs_is_off();
     return;
@@ -234,7 +234,7 @@ static void durable_loses_nothing(void **unused) {
 
 static void process_is_never_corrupt_and_has_no_holes(void **unused) {
   (void)unused;
-  const struct tally tally = run("process", wanted_losses() / 4, STWI_LEVEL_PROCESS);
+  const struct tally tally = run("process", wanted_losses() / 10, STWI_LEVEL_PROCESS);
   assert_int_equal(tally.holes + tally.faults + tally.refused, 0);
   assert_true(tally.lost > 0); /* or the power never went */
 }
