@@ -276,6 +276,9 @@ int main(void) {
   print_words("classes", stw_class_at);
   print_words("event_kinds", stw_event_kind_at);
   print_words("gap_reasons", stw_gap_reason_at);
+  print_words("lanes", stw_lane_at);
+  print_words("store_healths", stw_store_health_at);
+  print_words("edits", stw_edit_at);
   print_options();
   print_statuses();
   print_metrics();
