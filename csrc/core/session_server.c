@@ -102,7 +102,7 @@ void stwi_server_fini(struct stwi_server *server) {
 bool stwi_server_hello_is_sound(const struct stwi_sf_hello *hello, const char **why) {
   for (int i = 0; i < STW_LANE_COUNT; i++) {
     if (hello->next[i] > NUMBER_MAX || hello->received[i] > NUMBER_MAX) {
-      *why = "HELLO: a number is over 2^62";
+      *why = "HELLO: a number is over 2^63 - 1";
       return false;
     }
     if (hello->lowest[i] < 1 || hello->lowest[i] > hello->next[i]) {

@@ -6,8 +6,8 @@
 
 #include <stdio.h>
 
-/* Numbers are far below what arithmetic on them could overflow. */
-#define NUMBER_MAX ((uint64_t)1 << 62)
+/* A signed integer of every language holds them, and adding one cannot overflow. */
+#define NUMBER_MAX ((uint64_t)INT64_MAX)
 
 /* Sets the sentence. */
 #define EXPLAIN(server, ...) ((void)snprintf((server)->why, sizeof(server)->why, __VA_ARGS__))
