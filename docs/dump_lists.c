@@ -229,7 +229,8 @@ static const stw_word message_inputs[] = {
     {STWI_MSG_DROP, "drop", "removed by outbox_overflow, or replaced by its key"},
     {STWI_MSG_POISON, "poison", "three links in a row ended because of it"},
     {STWI_MSG_HOLD, "hold", "the host keeps it back"},
-    {STWI_MSG_RELEASE, "release", "the host lets it go"},
+    {STWI_MSG_RELEASE, "release", "put back into a lane by the host"},
+    {STWI_MSG_DOUBT, "doubt", "whether it arrived cannot be learnt any more"},
 };
 _Static_assert(sizeof message_inputs / sizeof *message_inputs == (size_t)STWI_MSG_INPUT_COUNT,
                "one name for each input of a message");
@@ -275,6 +276,9 @@ int main(void) {
   print_words("classes", stw_class_at);
   print_words("event_kinds", stw_event_kind_at);
   print_words("gap_reasons", stw_gap_reason_at);
+  print_words("lanes", stw_lane_at);
+  print_words("store_healths", stw_store_health_at);
+  print_words("edits", stw_edit_at);
   print_options();
   print_statuses();
   print_metrics();

@@ -334,6 +334,12 @@ def events_page(lists: Lists) -> Iterator[str]:
     yield from words(lists["guarantees"], "guarantee")
     yield from ("## Reasons of a gap", "")
     yield from words(lists["gap_reasons"], "reason")
+    yield from ("## Lanes", "")
+    yield from words(lists["lanes"], "lane")
+    yield from ("## The outbox's file", "", "What the event `store` says of it.", "")
+    yield from words(lists["store_healths"], "health")
+    yield from ("## Edits of the outbox", "")
+    yield from words(lists["edits"], "edit")
 
 
 PAGES: dict[str, Callable[[Lists], Iterator[str]]] = {

@@ -146,6 +146,13 @@ TESTED_ELSEWHERE: dict[str, str] = {}
 
 # "language: function" -> reason
 UNBOUND: dict[str, str] = {}
+for _name in """
+    hello_read refusal_write session_new session_free session_save session_load
+    session_restore session_open session_lost session_receive session_take session_deadline
+    session_accept session_processed session_send session_goaway session_close session_auth
+    session_look
+    """.split():
+    UNBOUND[f"lua: stw_{_name}"] = "the server companion is a Python package"
 
 # --- text -----------------------------------------------------------------------------------------
 

@@ -79,12 +79,30 @@ static stw_status set_map(lua_State *L, stw_config *config, const char *name, in
   return status;
 }
 
+/* {data number, control number} becomes "N,M". */
+static stw_status set_cursor(lua_State *L, stw_config *config, const char *name, int index) {
+  if (lua_rawlen(L, index) != 2)
+    stwi_lua_misuse(L, STW_E_VALUE, "option '%s' is a number or {data, control}", name);
+  lua_rawgeti(L, index, 1);
+  push_text(L, lua_gettop(L), name);
+  lua_pushliteral(L, ",");
+  lua_rawgeti(L, index, 2);
+  push_text(L, lua_gettop(L), name);
+  lua_remove(L, -2);
+  lua_concat(L, 3);
+  stw_status status = stw_config_set(config, name, lua_tostring(L, -1));
+  lua_pop(L, 2);
+  return status;
+}
+
 static stw_status set_option(lua_State *L, stw_config *config, const char *name, int index) {
   const stw_option *option = find_option(name);
   if (lua_type(L, index) == LUA_TTABLE && option && option->type == STW_OPTION_LIST)
     return set_list(L, config, name, index);
   if (lua_type(L, index) == LUA_TTABLE && option && option->type == STW_OPTION_MAP)
     return set_map(L, config, name, index);
+  if (lua_type(L, index) == LUA_TTABLE && !strcmp(name, "inbound_from"))
+    return set_cursor(L, config, name, index);
   if (!option) /* an unknown name matters more than its value's type */
     return stw_config_set(config, name, "");
   stw_status status = stw_config_set(config, name, push_text(L, index, name));
@@ -131,6 +149,16 @@ static stw_guarantee check_guarantee(lua_State *L, int index) {
   return STW_AT_LEAST_ONCE;
 }
 
+stw_lane stwi_lua_check_lane(lua_State *L, int index) {
+  const char *name = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : "";
+  const stw_word *word;
+  for (size_t i = 0; (word = stw_lane_at(i)); i++)
+    if (!strcmp(word->name, name))
+      return (stw_lane)word->value;
+  stwi_lua_misuse(L, STW_E_ARGUMENT, "lane is \"data\" or \"control\"");
+  return STW_LANE_DATA;
+}
+
 static void read_key(lua_State *L, int index, stw_send_options *options) {
   if (lua_type(L, index) != LUA_TSTRING)
     stwi_lua_misuse(L, STW_E_ARGUMENT, "key is a string, not a %s", luaL_typename(L, index));
@@ -153,13 +181,16 @@ void stwi_lua_send_options(lua_State *L, int index, stw_send_options *options) {
       read_key(L, value, options);
     else if (!strcmp(name, "guarantee"))
       options->guarantee = check_guarantee(L, value);
+    else if (!strcmp(name, "lane"))
+      options->lane = stwi_lua_check_lane(L, value);
     else if (!strcmp(name, "text"))
       options->is_text = lua_toboolean(L, value);
     else if (!strcmp(name, "binary"))
       options->is_text = !lua_toboolean(L, value);
     else if (strcmp(name, "wait") != 0)
       stwi_lua_misuse(L, STW_E_ARGUMENT,
-                      "send has no option '%s': it takes ttl, key, guarantee, text, binary, wait",
+                      "send has no option '%s': it takes ttl, key, guarantee, lane, text, binary, "
+                      "wait",
                       *name ? name : luaL_typename(L, -2));
     lua_pop(L, 1);
   }

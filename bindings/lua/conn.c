@@ -291,6 +291,17 @@ static int conn_stats(lua_State *L) {
   return 1;
 }
 
+/* processed(lane, number) -> true | nil, message, code */
+static int conn_processed(lua_State *L) {
+  stwi_lua_conn *self = stwi_lua_open_conn(L);
+  if (!self)
+    return 3;
+  stw_lane lane = stwi_lua_check_lane(L, 2);
+  lua_Number number = luaL_checknumber(L, 3);
+  luaL_argcheck(L, number >= 0 && number < 9007199254740992.0, 3, "a message number");
+  return stwi_lua_answer(L, stw_conn_processed(self->conn, lane, (uint64_t)number));
+}
+
 void stwi_lua_register_conn(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"send", conn_send},
@@ -307,9 +318,8 @@ void stwi_lua_register_conn(lua_State *L) {
       {"look", conn_look},
       {"state", conn_state},
       {"stats", conn_stats},
-      {"outbox_list", stwi_lua_outbox_list},
-      {"outbox_body", stwi_lua_outbox_body},
-      {"outbox_cancel", stwi_lua_outbox_cancel},
+      {"outbox", stwi_lua_conn_outbox},
+      {"processed", conn_processed},
       {"free", conn_free},
       {NULL, NULL},
   };

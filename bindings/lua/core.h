@@ -56,6 +56,9 @@ stw_config *stwi_lua_config(lua_State *L, int index, stw_status *status);
 /* Reads the options of a send.  `key` is borrowed from the table.  Raises for an unknown name. */
 void stwi_lua_send_options(lua_State *L, int index, stw_send_options *options);
 
+/* The lane named at `index`; raises for any other value. */
+stw_lane stwi_lua_check_lane(lua_State *L, int index);
+
 /* Reads {url =, token =, headers = {name = value}, expires_in =} and supplies it. */
 int stwi_lua_supply(lua_State *L, stw_conn conn, int index);
 
@@ -91,9 +94,8 @@ void stwi_lua_register_config(lua_State *L);
 /* Answers the lua_State's engine; makes it where there is none, or only one from before fork(). */
 stw_status stwi_lua_default_engine(lua_State *L, stw_engine *engine);
 
-/* The outbox methods of a conn. */
-int stwi_lua_outbox_list(lua_State *L);
-int stwi_lua_outbox_body(lua_State *L);
-int stwi_lua_outbox_cancel(lua_State *L);
+int stwi_lua_conn_outbox(lua_State *L); /* conn:outbox() */
+int stwi_lua_outbox_open(lua_State *L); /* core.outbox(path, may_edit) */
+void stwi_lua_register_outbox(lua_State *L);
 
 #endif

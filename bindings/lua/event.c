@@ -63,10 +63,18 @@ static void set_message(lua_State *L, const stw_event *event) {
   lua_pushlstring(L, event->u.message.data, event->u.message.size);
   lua_setfield(L, -2, "data");
   stwi_lua_set_flag(L, "text", event->u.message.is_text);
+  stwi_lua_set_word(L, "lane", stw_lane_at((size_t)event->u.message.lane));
+  stwi_lua_set_flag(L, "replayed", event->u.message.is_replayed);
+  if (!event->u.message.id.number)
+    return;
+  stwi_lua_push_id(L, event->u.message.id);
+  lua_setfield(L, -2, "id");
+  stwi_lua_set_count(L, "number", event->u.message.id.number);
 }
 
 static void set_proof(lua_State *L, const stw_event *event) {
   stwi_lua_set_word(L, "proof", stw_proof_at((size_t)event->u.proof.proof));
+  stwi_lua_set_word(L, "lane", stw_lane_at((size_t)event->u.proof.lane));
   stwi_lua_set_count(L, "upto", event->u.proof.upto);
 }
 
@@ -88,6 +96,22 @@ static void set_gap(lua_State *L, const stw_event *event) {
   stwi_lua_set_word(L, "reason", stw_gap_reason_at((size_t)event->u.gap.reason));
   stwi_lua_set_flag(L, "known", event->u.gap.known);
   stwi_lua_set_count(L, "messages", event->u.gap.messages);
+  stwi_lua_set_word(L, "lane", stw_lane_at((size_t)event->u.gap.lane));
+  if (event->u.gap.to) {
+    stwi_lua_set_count(L, "from", event->u.gap.from);
+    stwi_lua_set_count(L, "to", event->u.gap.to);
+  }
+}
+
+static void set_store(lua_State *L, const stw_event *event) {
+  stwi_lua_set_word(L, "health", stw_store_health_at((size_t)event->u.store.health));
+  stwi_lua_set_count(L, "messages", event->u.store.messages);
+  stwi_lua_set_text(L, "detail", event->u.store.detail);
+}
+
+static void set_session_stale(lua_State *L, const stw_event *event) {
+  stwi_lua_set_count(L, "messages", event->u.session_stale.messages);
+  stwi_lua_set_text(L, "detail", event->u.session_stale.detail);
 }
 
 static void set_credentials(lua_State *L, const stw_event *event) {
@@ -122,6 +146,7 @@ static void (*const setters[STW_EVENT_COUNT])(lua_State *, const stw_event *) = 
     [STW_EVENT_REPLAY] = set_replay, [STW_EVENT_GAP] = set_gap,
     [STW_EVENT_STALE] = set_stale,   [STW_EVENT_CREDENTIALS_NEEDED] = set_credentials,
     [STW_EVENT_RETRY] = set_retry,   [STW_EVENT_CLOSED] = set_closed,
+    [STW_EVENT_STORE] = set_store,   [STW_EVENT_SESSION_STALE] = set_session_stale,
 };
 
 void stwi_lua_push_event(lua_State *L, const stw_event *event) {
@@ -147,7 +172,11 @@ void stwi_lua_push_view(lua_State *L, const stw_conn_view *view) {
     stwi_lua_set_seconds(L, "rtt", view->rtt_ns);
   stwi_lua_set_count(L, "outbox_messages", view->outbox_messages);
   stwi_lua_set_count(L, "outbox_bytes", view->outbox_bytes);
+  stwi_lua_set_count(L, "outbox_parked", view->outbox_parked);
   stwi_lua_set_count(L, "last_number", view->stream.number);
+  stwi_lua_set_count(L, "last_control_number", view->control.number);
+  stwi_lua_set_flag(L, "has_session", view->has_session);
+  stwi_lua_set_flag(L, "has_store", view->has_store);
   set_codes(L, view->close_code, view->http_status);
   stwi_lua_set_text(L, "detail", view->detail);
   stwi_lua_set_text(L, "subprotocol", view->subprotocol);
@@ -217,6 +246,9 @@ void stwi_lua_push_words(lua_State *L) {
   push_word_list(L, stw_guarantee_at, "guarantees");
   push_word_list(L, stw_event_kind_at, "events");
   push_word_list(L, stw_gap_reason_at, "gaps");
+  push_word_list(L, stw_lane_at, "lanes");
+  push_word_list(L, stw_store_health_at, "stores");
+  push_word_list(L, stw_edit_at, "edits");
   push_causes(L);
   push_codes(L);
   push_options(L);

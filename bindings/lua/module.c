@@ -177,14 +177,20 @@ __attribute__((visibility("default"))) int luaopen_steadwire_core(lua_State *L);
 
 int luaopen_steadwire_core(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"open", stwi_lua_open},     {"stop", core_stop},
-      {"network", core_network},   {"now", core_now},
-      {"duration", core_duration}, {"wait", core_wait},
-      {"version", core_version},   {NULL, NULL},
+      {"open", stwi_lua_open},
+      {"stop", core_stop},
+      {"network", core_network},
+      {"now", core_now},
+      {"duration", core_duration},
+      {"wait", core_wait},
+      {"version", core_version},
+      {"outbox", stwi_lua_outbox_open},
+      {NULL, NULL},
   };
   register_engine(L);
   stwi_lua_register_config(L);
   stwi_lua_register_conn(L);
+  stwi_lua_register_outbox(L);
   luaL_newlib(L, functions);
   stwi_lua_push_words(L);
   lua_setfield(L, -2, "words");

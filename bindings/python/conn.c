@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "module.h"
 
 static void let_go(struct core_conn *self) {
@@ -14,9 +16,14 @@ static stw_status open_conn(struct core_conn *self, PyObject *config) {
   if (status != STW_OK)
     return status;
   self->has_mailbox = true;
-  status = stw_conn_open(core_engine_handle(self->engine), self->mailbox,
-                         core_config_handle(config), &self->conn);
-  self->has_conn = status == STW_OK;
+  const stw_config *settings = core_config_handle(config);
+  const char *processed = stw_config_get(settings, "processed");
+  self->is_manual = processed && strcmp(processed, "manual") == 0;
+  stw_engine engine = core_engine_handle(self->engine);
+  stw_mailbox mailbox = self->mailbox;
+  stw_conn *conn = &self->conn;
+  Py_BEGIN_ALLOW_THREADS status = stw_conn_open(engine, mailbox, settings, conn);
+  Py_END_ALLOW_THREADS self->has_conn = status == STW_OK;
   return status;
 }
 
@@ -104,7 +111,7 @@ PyDoc_STRVAR(look_doc,
              "look($self, /)\n--\n\n"
              "(state, is closing, cause, attempt, link, since ns, next attempt ns, rtt ns,\n"
              "outbox messages, outbox bytes, stream, number, close code, http status, detail,\n"
-             "subprotocol, endpoint)");
+             "subprotocol, endpoint, control number, parked, has session, has store)");
 
 static PyObject *conn_look(PyObject *object, PyObject *Py_UNUSED(none)) {
   stw_conn_view view = {.struct_size = sizeof view};
@@ -112,13 +119,47 @@ static PyObject *conn_look(PyObject *object, PyObject *Py_UNUSED(none)) {
   if (status != STW_OK)
     return core_raise(core_state_of(object), status, NULL);
   return Py_BuildValue(
-      "(iNiIIKKKKKKKiiNNN)", (int)view.state, PyBool_FromLong(view.is_closing), (int)view.cause,
+      "(iNiIIKKKKKKKiiNNNKKNN)", (int)view.state, PyBool_FromLong(view.is_closing), (int)view.cause,
       view.attempt, view.link, (unsigned long long)view.since_ns,
       (unsigned long long)view.next_attempt_ns, (unsigned long long)view.rtt_ns,
       (unsigned long long)view.outbox_messages, (unsigned long long)view.outbox_bytes,
       (unsigned long long)view.stream.stream, (unsigned long long)view.stream.number,
       (int)view.close_code, (int)view.http_status, core_str(view.detail),
-      core_str(view.subprotocol), core_str(view.endpoint));
+      core_str(view.subprotocol), core_str(view.endpoint), (unsigned long long)view.control.number,
+      (unsigned long long)view.outbox_parked, PyBool_FromLong(view.has_session),
+      PyBool_FromLong(view.has_store));
+}
+
+PyDoc_STRVAR(processed_doc,
+             "processed($self, message, /)\n--\n\n"
+             "Says that a message and all before it on its lane have taken effect; None stands\n"
+             "for everything that drain() has handed over.");
+
+static PyObject *conn_processed(PyObject *object, PyObject *message) {
+  struct core_conn *self = (struct core_conn *)object;
+  struct core_state *state = core_state_of(object);
+  stw_lane lane = STW_LANE_DATA;
+  uint64_t number = 0;
+  if (message != Py_None) {
+    if (!PyObject_TypeCheck(message, state->message_type)) {
+      PyErr_SetString(PyExc_TypeError, "processed() takes a Message or None");
+      return NULL;
+    }
+    core_message_place(message, &lane, &number);
+    return core_none_or_raise(state,
+                              number ? stw_conn_processed(self->conn, lane, number) : STW_OK);
+  }
+  stw_status status = STW_OK;
+  for (int i = 0; i < STW_LANE_COUNT && status == STW_OK; i++)
+    if (self->given[i])
+      status = stw_conn_processed(self->conn, (stw_lane)i, self->given[i]);
+  return core_none_or_raise(state, status);
+}
+
+PyDoc_STRVAR(outbox_doc, "outbox($self, /)\n--\n\nThe outbox of the conn.");
+
+static PyObject *conn_outbox(PyObject *object, PyObject *Py_UNUSED(none)) {
+  return core_outbox_of(object);
 }
 
 PyDoc_STRVAR(stats_doc, "stats($self, /)\n--\n\nThe metrics, in the order of metrics().");
@@ -156,24 +197,16 @@ PyDoc_STRVAR(
 PyDoc_STRVAR(wait_doc, "wait($self, seconds, /)\n--\n\n"
                        "Waits without the GIL until events are there; False when time is over.");
 PyDoc_STRVAR(send_doc,
-             "send($self, message, guarantee, ttl_ms, key, /)\n--\n\n"
+             "send($self, message, guarantee, ttl_ms, key, lane, /)\n--\n\n"
              "Queues a str as text or a bytes-like object as binary; the message's number.");
 PyDoc_STRVAR(send_many_doc,
-             "send_many($self, messages, guarantee, ttl_ms, key, /)\n--\n\n"
+             "send_many($self, messages, guarantee, ttl_ms, key, lane, /)\n--\n\n"
              "Queues a list; (number of the first, count). A refusal has both as `taken`.");
 PyDoc_STRVAR(opening_doc, "opening($self, key, message, /)\n--\n\n"
                           "Sets the opening message `key`, or with None removes it.");
 PyDoc_STRVAR(supply_doc,
              "supply($self, url, token, headers, valid_ms, /)\n--\n\n"
              "Credentials; None for what stays as it is. headers are [name, value, ...].");
-PyDoc_STRVAR(outbox_list_doc,
-             "outbox_list($self, after, most, /)\n--\n\n"
-             "Entries with a number over `after`, at most 256: [(stream, number, state, proof,\n"
-             "guarantee, is text, attempts, size, age ns, ttl left ns, key), ...].");
-PyDoc_STRVAR(outbox_body_doc, "outbox_body($self, number, most, /)\n--\n\n"
-                              "The body of a message; quickest if `most` is its size.");
-PyDoc_STRVAR(outbox_cancel_doc, "outbox_cancel($self, number, /)\n--\n\nTakes a message back.");
-
 #define FAST(method) ((PyCFunction)(void (*)(void))(method))
 
 static PyMethodDef methods[] = {
@@ -191,14 +224,14 @@ static PyMethodDef methods[] = {
     {"supply", FAST(core_conn_supply), METH_FASTCALL, supply_doc},
     {"look", conn_look, METH_NOARGS, look_doc},
     {"stats", conn_stats, METH_NOARGS, stats_doc},
-    {"outbox_list", FAST(core_conn_outbox_list), METH_FASTCALL, outbox_list_doc},
-    {"outbox_body", FAST(core_conn_outbox_body), METH_FASTCALL, outbox_body_doc},
-    {"outbox_cancel", FAST(core_conn_outbox_cancel), METH_FASTCALL, outbox_cancel_doc},
+    {"processed", conn_processed, METH_O, processed_doc},
+    {"outbox", conn_outbox, METH_NOARGS, outbox_doc},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef getset[] = {
-    {"stream", conn_stream, NULL, "Stream of the message ids; 0 before the first message.", NULL},
+    {"stream", conn_stream, NULL, "Stream of the ids of the data lane; 0 before the first message.",
+     NULL},
     {"has_lent", conn_has_lent, NULL,
      "Whether events are taken from the mailbox but not handed over.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -40,6 +40,8 @@ int core_u64(PyObject *object, const char *what, uint64_t *value) {
 }
 
 PyObject *core_str(const char *text) {
+  if (!text)
+    text = "";
   return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
 }
 
@@ -126,15 +128,17 @@ PyObject *core_event_tuple(const stw_event *event) {
   case STW_EVENT_MESSAGE_ENDED:
     return ended_fields(event);
   case STW_EVENT_PROOF:
-    return Py_BuildValue("(iIKiK)", kind, event->link, at, (int)event->u.proof.proof,
-                         (unsigned long long)event->u.proof.upto);
+    return Py_BuildValue("(iIKiiK)", kind, event->link, at, (int)event->u.proof.proof,
+                         (int)event->u.proof.lane, (unsigned long long)event->u.proof.upto);
   case STW_EVENT_REPLAY:
     return Py_BuildValue("(iIKKK)", kind, event->link, at,
                          (unsigned long long)event->u.replay.messages,
                          (unsigned long long)event->u.replay.bytes);
   case STW_EVENT_GAP:
-    return Py_BuildValue("(iIKiNK)", kind, event->link, at, (int)event->u.gap.reason,
-                         bool_of(event->u.gap.known), (unsigned long long)event->u.gap.messages);
+    return Py_BuildValue("(iIKiNKiKK)", kind, event->link, at, (int)event->u.gap.reason,
+                         bool_of(event->u.gap.known), (unsigned long long)event->u.gap.messages,
+                         (int)event->u.gap.lane, (unsigned long long)event->u.gap.from,
+                         (unsigned long long)event->u.gap.to);
   case STW_EVENT_STALE:
     return Py_BuildValue("(iIKK)", kind, event->link, at,
                          (unsigned long long)event->u.stale.silence_ns);
@@ -146,6 +150,15 @@ PyObject *core_event_tuple(const stw_event *event) {
     return Py_BuildValue("(iIKiKN)", kind, event->link, at, (int)event->u.closed.cause,
                          (unsigned long long)event->u.closed.undelivered,
                          core_str(event->u.closed.detail));
+  case STW_EVENT_STORE:
+    return Py_BuildValue("(iIKiKN)", kind, event->link, at, (int)event->u.store.health,
+                         (unsigned long long)event->u.store.messages,
+                         core_str(event->u.store.detail));
+  case STW_EVENT_SESSION_STALE:
+    return Py_BuildValue("(iIKKN)", kind, event->link, at,
+                         (unsigned long long)event->u.session_stale.messages,
+                         core_str(event->u.session_stale.detail));
+  case STW_EVENT_DOWNGRADED:
   case STW_EVENT_MESSAGE:
   case STW_EVENT_PAUSED:
   case STW_EVENT_RESUMED:

@@ -48,7 +48,14 @@ static PyObject *message_of(const struct drain *drain, const stw_event *event) {
   PyObject *raw = core_message_raw(event);
   if (drain->is_raw || !raw)
     return raw;
-  return core_message_new(drain->state->message_type, raw, event->link, event->at_ns);
+  PyObject *conn = drain->self->is_manual ? (PyObject *)drain->self : NULL;
+  return core_message_new(drain->state, raw, event, conn);
+}
+
+static void note_given(struct core_conn *self, const stw_event *event) {
+  uint64_t number = event->u.message.id.number;
+  if (number && event->u.message.lane < STW_LANE_COUNT)
+    self->given[event->u.message.lane] = number;
 }
 
 static int give_run(struct drain *drain, size_t length, size_t bytes) {
@@ -67,6 +74,8 @@ static int give_run(struct drain *drain, size_t length, size_t bytes) {
   Py_DECREF(run);
   if (answer < 0)
     return -1;
+  for (size_t i = 0; i < length; i++)
+    note_given(self, self->lent[self->lent_next + i]);
   self->lent_next += length;
   drain->messages_left -= length;
   drain->bytes_left -= bytes < drain->bytes_left ? bytes : drain->bytes_left;

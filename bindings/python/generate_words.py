@@ -21,6 +21,9 @@ LISTS = {
     "cause_class": ("CauseClass", "Word", "What a cause means for retrying."),
     "event_kind": ("EventKind", "Word", "Kinds of events."),
     "gap_reason": ("GapReason", "Word", "Why inbound messages may be missing."),
+    "lane": ("Lane", "Word", "Lanes of an outbox: the control lane goes first."),
+    "store_health": ("StoreHealth", "Word", "What has happened to the outbox's file."),
+    "edit": ("Edit", "Word", "What can be done to a message in an outbox."),
 }
 TYPES = {
     "text": "str | PathLike[str]",
@@ -33,7 +36,7 @@ TYPES = {
     "map": "Mapping[str, str] | Mapping[int, str]",
 }
 # Arguments of connect() that have a meaning of their own there.
-ARGUMENTS = {"url", "codec", "outbox", "wait", "connect_timeout", "credentials"}
+ARGUMENTS = {"url", "codec", "outbox", "wait", "connect_timeout", "credentials", "inbound_from"}
 WIDTH = 100
 
 

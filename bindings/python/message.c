@@ -2,8 +2,13 @@
 
 struct message {
   PyObject_HEAD PyObject *raw; /* str or bytes, so no reference cycle can go through a message */
+  struct core_state *state;    /* lives as long as the type */
+  PyObject *conn;              /* for ack(); NULL if it has nobody to tell */
   uint64_t at_ns;
+  stw_message_id id; /* number 0: the peer does not number its messages */
   uint32_t link;
+  stw_lane lane;
+  bool is_replayed;
 };
 
 PyObject *core_message_raw(const stw_event *event) {
@@ -15,27 +20,61 @@ PyObject *core_message_raw(const stw_event *event) {
   return PyBytes_FromStringAndSize(data, size);
 }
 
-PyObject *core_message_new(PyTypeObject *type, PyObject *raw, uint32_t link, uint64_t at_ns) {
-  struct message *message = raw ? PyObject_New(struct message, type) : NULL;
+PyObject *core_message_new(struct core_state *state, PyObject *raw, const stw_event *event,
+                           PyObject *conn) {
+  struct message *message = raw ? PyObject_New(struct message, state->message_type) : NULL;
   if (!message) {
     Py_XDECREF(raw);
     return NULL;
   }
   message->raw = raw;
-  message->link = link;
-  message->at_ns = at_ns;
+  message->state = state;
+  message->conn = Py_XNewRef(conn);
+  message->link = event->link;
+  message->at_ns = event->at_ns;
+  message->id = event->u.message.id;
+  message->lane = event->u.message.lane < STW_LANE_COUNT ? event->u.message.lane : STW_LANE_DATA;
+  message->is_replayed = event->u.message.is_replayed;
   return (PyObject *)message;
 }
 
+/* The state for `type` or the first of its bases that is ours: a class of Python has none. */
+static struct core_state *state_of_base(PyTypeObject *type) {
+  while (type) {
+    struct core_state *state = PyType_GetModuleState(type);
+    if (state)
+      return state;
+    PyErr_Clear();
+    type = PyType_GetSlot(type, Py_tp_base);
+  }
+  PyErr_SetString(PyExc_TypeError, "no kind of Message");
+  return NULL;
+}
+
+static void take_after(struct message *message, const struct message *like) {
+  message->conn = Py_XNewRef(like->conn);
+  message->id = like->id;
+  message->lane = like->lane;
+  message->is_replayed = like->is_replayed;
+}
+
 static PyObject *message_make(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-  static char *names[] = {"raw", "link", "at_ns", NULL};
-  PyObject *raw;
+  static char *names[] = {"raw", "link", "at_ns", "like", NULL};
+  PyObject *raw, *like = Py_None;
   unsigned int link = 0;
   unsigned long long at_ns = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|IK:Message", names, &raw, &link, &at_ns))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|IKO:Message", names, &raw, &link, &at_ns,
+                                   &like))
     return NULL;
   if (!PyUnicode_CheckExact(raw) && !PyBytes_CheckExact(raw)) {
     PyErr_SetString(PyExc_TypeError, "raw must be a str or bytes");
+    return NULL;
+  }
+  struct core_state *state = state_of_base(type);
+  if (!state)
+    return NULL;
+  if (like != Py_None && !PyObject_TypeCheck(like, state->message_type)) {
+    PyErr_SetString(PyExc_TypeError, "like must be a Message");
     return NULL;
   }
   allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -43,6 +82,9 @@ static PyObject *message_make(PyTypeObject *type, PyObject *args, PyObject *kwar
   if (!message)
     return NULL;
   message->raw = Py_NewRef(raw);
+  message->state = state;
+  if (like != Py_None)
+    take_after(message, (struct message *)like);
   message->link = link;
   message->at_ns = at_ns;
   return (PyObject *)message;
@@ -51,6 +93,7 @@ static PyObject *message_make(PyTypeObject *type, PyObject *args, PyObject *kwar
 static void message_dealloc(PyObject *self) {
   PyTypeObject *type = Py_TYPE(self);
   Py_CLEAR(((struct message *)self)->raw);
+  Py_CLEAR(((struct message *)self)->conn);
   freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
   release(self);
   Py_DECREF(type);
@@ -74,6 +117,59 @@ static PyObject *message_received_at(PyObject *self, void *Py_UNUSED(closure)) {
 
 static PyObject *message_at_ns(PyObject *self, void *Py_UNUSED(closure)) {
   return PyLong_FromUnsignedLongLong(((struct message *)self)->at_ns);
+}
+
+static PyObject *message_id(PyObject *self, void *Py_UNUSED(closure)) {
+  const struct message *message = (struct message *)self;
+  if (!message->id.number)
+    Py_RETURN_NONE;
+  unsigned long long stream = message->id.stream, number = message->id.number;
+  if (!message->state->make_id)
+    return Py_BuildValue("(KK)", stream, number);
+  return PyObject_CallFunction(message->state->make_id, "KK", stream, number);
+}
+
+static PyObject *message_lane(PyObject *self, void *Py_UNUSED(closure)) {
+  const struct message *message = (struct message *)self;
+  if (!message->state->lanes)
+    return PyLong_FromLong(message->lane);
+  return PySequence_GetItem(message->state->lanes, message->lane);
+}
+
+static PyObject *message_replayed(PyObject *self, void *Py_UNUSED(closure)) {
+  return PyBool_FromLong(((struct message *)self)->is_replayed);
+}
+
+static PyObject *message_number(PyObject *self, void *Py_UNUSED(closure)) {
+  return PyLong_FromUnsignedLongLong(((struct message *)self)->id.number);
+}
+
+void core_message_place(PyObject *message, stw_lane *lane, uint64_t *number) {
+  *lane = ((struct message *)message)->lane;
+  *number = ((struct message *)message)->id.number;
+}
+
+PyDoc_STRVAR(
+    ack_doc,
+    "ack($self, /)\n--\n\n"
+    "Says that this message and all before it on its lane have taken effect, so that the\n"
+    "server need not keep them. For conns with processed=\"manual\"; a server that does not\n"
+    "number its messages is told nothing.");
+
+static PyObject *message_ack(PyObject *self, PyObject *Py_UNUSED(none)) {
+  const struct message *message = (struct message *)self;
+  if (!message->conn)
+    return core_raise(message->state, STW_E_STATE,
+                      "ack() is for messages of a conn with processed=\"manual\"; otherwise asking "
+                      "for the next message says it");
+  if (!message->id.number)
+    Py_RETURN_NONE;
+  const struct core_conn *conn = (struct core_conn *)message->conn;
+  if (!conn->has_conn)
+    return core_raise(message->state, STW_E_CLOSED,
+                      "the conn is closed: the server will send this message again");
+  return core_none_or_raise(message->state,
+                            stw_conn_processed(conn->conn, message->lane, message->id.number));
 }
 
 static PyObject *message_repr(PyObject *self) {
@@ -102,6 +198,7 @@ static PyObject *message_json(PyObject *self, PyTypeObject *cls, PyObject *const
 static PyMethodDef methods[] = {
     {"json", (PyCFunction)(void (*)(void))message_json, METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
      json_doc},
+    {"ack", message_ack, METH_NOARGS, ack_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -113,11 +210,19 @@ static PyGetSetDef getset[] = {
     {"link", message_link, NULL, "Generation of the link on which it arrived.", NULL},
     {"received_at", message_received_at, NULL, "When it arrived, on the clock of time.monotonic().",
      NULL},
+    {"id", message_id, NULL, "Its MessageId; None if the server does not number its messages.",
+     NULL},
+    {"number", message_number, NULL, "Its place in its lane, for inbound_from; 0 without one.",
+     NULL},
+    {"lane", message_lane, NULL, "The lane on which it came.", NULL},
+    {"replayed", message_replayed, NULL,
+     "Whether the server had sent it on an earlier link already.", NULL},
     {"at_ns", message_at_ns, NULL, "When it arrived, on the clock of time.monotonic_ns().", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(message_doc, "Message(raw, link=0, at_ns=0)\n--\n\nA message that arrived.");
+PyDoc_STRVAR(message_doc, "Message(raw, link=0, at_ns=0, like=None)\n--\n\n"
+                          "A message that arrived; with `like`, at the place of that one.");
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, (void *)message_doc},

@@ -35,6 +35,9 @@ static int module_exec(PyObject *module) {
       add_type(module, &core_config_spec, &state->config_type) < 0 ||
       add_type(module, &core_conn_spec, &state->conn_type) < 0 ||
       add_type(module, &core_message_spec, &state->message_type) < 0 ||
+      add_type(module, &core_outbox_spec, &state->outbox_type) < 0 ||
+      add_type(module, &core_session_spec, &state->session_type) < 0 ||
+      PyModule_AddFunctions(module, core_session_methods) < 0 ||
       PyModule_AddFunctions(module, core_error_methods) < 0 ||
       PyModule_AddFunctions(module, core_word_methods) < 0)
     return -1;
@@ -47,6 +50,10 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
   Py_VISIT(state->config_type);
   Py_VISIT(state->conn_type);
   Py_VISIT(state->message_type);
+  Py_VISIT(state->outbox_type);
+  Py_VISIT(state->make_id);
+  Py_VISIT(state->lanes);
+  Py_VISIT(state->session_type);
   Py_VISIT(state->errors);
   Py_VISIT(state->json_loads);
   return 0;
@@ -58,6 +65,10 @@ static int module_clear(PyObject *module) {
   Py_CLEAR(state->config_type);
   Py_CLEAR(state->conn_type);
   Py_CLEAR(state->message_type);
+  Py_CLEAR(state->outbox_type);
+  Py_CLEAR(state->make_id);
+  Py_CLEAR(state->lanes);
+  Py_CLEAR(state->session_type);
   Py_CLEAR(state->errors);
   Py_CLEAR(state->json_loads);
   Py_CLEAR(state->extend);

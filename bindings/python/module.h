@@ -21,8 +21,12 @@ struct core_state {
   PyTypeObject *config_type;
   PyTypeObject *conn_type;
   PyTypeObject *message_type;
+  PyTypeObject *outbox_type;
+  PyTypeObject *session_type;
   PyObject *errors;     /* dict: status number -> exception class */
   PyObject *json_loads; /* json.loads */
+  PyObject *make_id;    /* makes the id of a message from its stream and number; None: a tuple */
+  PyObject *lanes;      /* tuple of the lanes by number; None: their numbers */
   PyObject *extend;     /* the strings "extend" and "append" */
   PyObject *append;
 };
@@ -71,10 +75,15 @@ extern PyMethodDef core_word_methods[];
 
 /* message.c: a message that arrived. */
 extern PyType_Spec core_message_spec;
-/* `raw` is taken, also on failure. */
-PyObject *core_message_new(PyTypeObject *type, PyObject *raw, uint32_t link, uint64_t at_ns);
+/* `raw` is taken, also on failure.  `conn` (may be NULL) is what ack() of the message tells. */
+PyObject *core_message_new(struct core_state *state, PyObject *raw, const stw_event *event,
+                           PyObject *conn);
 /* str or bytes of a MESSAGE event. */
 PyObject *core_message_raw(const stw_event *event);
+
+/* session.c: the server's side of steadwire.v1; one thread at a time, under the GIL. */
+extern PyType_Spec core_session_spec;
+extern PyMethodDef core_session_methods[];
 
 /* engine.c, config.c */
 extern PyType_Spec core_engine_spec;
@@ -83,8 +92,9 @@ stw_engine core_engine_handle(PyObject *engine);
 const stw_config *core_config_handle(PyObject *config); /* lent while `config` lives */
 
 /* conn.c: a conn with a mailbox of its own, so that a host that is slow on one conn holds up only
- * that one, and closing needs no other conn's events.  drain.c, send.c and outbox.c hold parts of
- * its methods. */
+ * that one, and closing needs no other conn's events.  drain.c and send.c hold parts of its
+ * methods.
+ */
 #define CORE_LENT_MAX 256u
 
 struct core_conn {
@@ -92,8 +102,10 @@ struct core_conn {
   stw_mailbox mailbox;
   stw_conn conn;
   bool has_mailbox, has_conn;
-  bool is_draining; /* an allocation can run foreign code that drains again */
-  uint64_t stream;  /* of message ids; 0: not asked for yet */
+  bool is_draining;               /* an allocation can run foreign code that drains again */
+  bool is_manual;                 /* the host says by ack() what is processed */
+  uint64_t stream;                /* of the ids of the data lane; 0: not asked for yet */
+  uint64_t given[STW_LANE_COUNT]; /* highest inbound number handed to Python */
   size_t lent_next, lent_count;
   const stw_event *lent[CORE_LENT_MAX]; /* events taken from the mailbox, not yet handed over */
 };
@@ -105,8 +117,12 @@ PyObject *core_conn_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 PyObject *core_conn_send_many(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 PyObject *core_conn_opening(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 PyObject *core_conn_supply(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
-PyObject *core_conn_outbox_list(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
-PyObject *core_conn_outbox_body(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
-PyObject *core_conn_outbox_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+
+/* The lane and number of a Message. */
+void core_message_place(PyObject *message, stw_lane *lane, uint64_t *number);
+
+/* outbox.c: the outbox of a conn, or a file. */
+extern PyType_Spec core_outbox_spec;
+PyObject *core_outbox_of(PyObject *conn);
 
 #endif

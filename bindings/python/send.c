@@ -1,6 +1,6 @@
 #include "module.h"
 
-/* Reads (guarantee, ttl_ms, key or None) from three arguments; *key_view is borrowed until
+/* Reads (guarantee, ttl_ms, key or None, lane) from four arguments; *key_view is borrowed until
  * released. */
 static int read_options(PyObject *const *args, stw_send_options *options,
                         struct core_payload *key) {
@@ -11,6 +11,13 @@ static int read_options(PyObject *const *args, stw_send_options *options,
     PyErr_SetString(PyExc_ValueError, "no such guarantee");
     return -1;
   }
+  long lane = PyLong_AsLong(args[3]);
+  if (lane < 0 || lane >= STW_LANE_COUNT) {
+    if (!PyErr_Occurred())
+      PyErr_SetString(PyExc_ValueError, "no such lane");
+    return -1;
+  }
+  options->lane = (stw_lane)lane;
   options->struct_size = sizeof *options;
   options->guarantee = (stw_guarantee)guarantee;
   if (args[2] == Py_None)
@@ -24,7 +31,7 @@ static int read_options(PyObject *const *args, stw_send_options *options,
 
 PyObject *core_conn_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs) {
   struct core_conn *self = (struct core_conn *)object;
-  if (core_check_count("send", nargs, 4, 4) < 0)
+  if (core_check_count("send", nargs, 5, 5) < 0)
     return NULL;
   stw_send_options options = {0};
   struct core_payload key = {0};
@@ -42,7 +49,7 @@ PyObject *core_conn_send(PyObject *object, PyObject *const *args, Py_ssize_t nar
   core_payload_release(&key);
   if (status != STW_OK)
     return core_raise(core_state_of(object), status, NULL);
-  self->stream = id.stream;
+  self->stream = id.stream & ~(uint64_t)1;
   return PyLong_FromUnsignedLongLong(id.number);
 }
 
@@ -97,7 +104,7 @@ static stw_status send_batch(struct sending *sending, const struct batch *batch)
                                          &sending->options, &taken, &id);
   if (taken && !sending->taken) {
     sending->first = id.number;
-    sending->self->stream = id.stream;
+    sending->self->stream = id.stream & ~(uint64_t)1;
   }
   sending->taken += taken;
   return status;
@@ -156,7 +163,7 @@ static int check_items(PyObject *list) {
 }
 
 PyObject *core_conn_send_many(PyObject *object, PyObject *const *args, Py_ssize_t nargs) {
-  if (core_check_count("send_many", nargs, 4, 4) < 0)
+  if (core_check_count("send_many", nargs, 5, 5) < 0)
     return NULL;
   struct sending sending = {.self = (struct core_conn *)object};
   struct core_payload key = {0};

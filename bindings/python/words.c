@@ -8,10 +8,17 @@ static const struct {
   const char *name;
   walker at;
 } lists[] = {
-    {"state", stw_state_at},           {"phase", stw_phase_at},
-    {"proof", stw_proof_at},           {"message_state", stw_message_state_at},
-    {"guarantee", stw_guarantee_at},   {"cause_class", stw_class_at},
-    {"event_kind", stw_event_kind_at}, {"gap_reason", stw_gap_reason_at},
+    {"state", stw_state_at},
+    {"phase", stw_phase_at},
+    {"proof", stw_proof_at},
+    {"message_state", stw_message_state_at},
+    {"guarantee", stw_guarantee_at},
+    {"cause_class", stw_class_at},
+    {"event_kind", stw_event_kind_at},
+    {"gap_reason", stw_gap_reason_at},
+    {"lane", stw_lane_at},
+    {"store_health", stw_store_health_at},
+    {"edit", stw_edit_at},
 };
 
 /* Appends `row` to `list` and takes both: the list comes back, or NULL. */
@@ -120,7 +127,23 @@ static PyObject *options(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
   return list;
 }
 
+PyDoc_STRVAR(bind_ids_doc, "bind_ids($module, make_id, lanes, /)\n--\n\n"
+                           "Names what makes a message's id, and the lanes by their numbers.");
+
+static PyObject *bind_ids(PyObject *module, PyObject *args) {
+  struct core_state *state = PyModule_GetState(module);
+  PyObject *make_id, *lanes;
+  if (!PyArg_ParseTuple(args, "OO!:bind_ids", &make_id, &PyTuple_Type, &lanes))
+    return NULL;
+  Py_XDECREF(state->make_id);
+  state->make_id = Py_NewRef(make_id);
+  Py_XDECREF(state->lanes);
+  state->lanes = Py_NewRef(lanes);
+  Py_RETURN_NONE;
+}
+
 PyMethodDef core_word_methods[] = {
+    {"bind_ids", bind_ids, METH_VARARGS, bind_ids_doc},
     {"words", words, METH_O, words_doc},
     {"causes", causes, METH_NOARGS, causes_doc},
     {"statuses", statuses, METH_NOARGS, statuses_doc},

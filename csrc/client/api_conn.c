@@ -6,6 +6,8 @@
 #include "client/error.h"
 #include "client/handle.h"
 #include "client/mailbox.h"
+#include "client/port_inside.h"
+#include "client/port_store.h"
 #include "core/check.h"
 #include "io/clock.h"
 #include <steadwire/steadwire.h>
@@ -32,6 +34,10 @@ static void free_port(void *arg) {
   stwi_port_drop(port);
 }
 
+static stw_status no_memory_for_conn(void) {
+  return stwi_error(STW_E_MEMORY, "no memory for another conn; free some, then open it again");
+}
+
 static stw_status start(struct stwi_port *port, struct stwi_conn_config *config) {
   struct stwi_command *command = stwi_command_new(STWI_COMMAND_OPEN, port, 0);
   if (command == NULL) {
@@ -54,24 +60,45 @@ static stw_status start(struct stwi_port *port, struct stwi_conn_config *config)
   return refused();
 }
 
+/* A port with its slot and its file; nothing is left of it after a refusal. */
+static stw_status make_port(struct stwi_engine *engine, struct stwi_mailbox *mailbox,
+                            const struct stwi_conn_config *config, struct stwi_port **out) {
+  struct stwi_port *port = stwi_port_new(engine, mailbox, config, stwi_clock_random());
+  bool has_slot = port != NULL && stwi_engine_slot(engine, &port->slot);
+  stw_status status =
+      has_slot ? stwi_port_store_open(port, config, engine->open_store) : no_memory_for_conn();
+  if (status == STW_OK) {
+    port->handle.id = stwi_handle_new(STWI_HANDLE_CONN, port, free_port);
+    if (port->handle.id == 0)
+      status = no_memory_for_conn();
+  }
+  if (status == STW_OK) {
+    *out = port;
+    return STW_OK;
+  }
+  if (has_slot) {
+    stwi_port_store_leave(port);
+    stwi_port_store_close(port, STWI_CLOSE_PATIENCE_MS);
+    stwi_port_tell_forget(port);
+  }
+  if (port != NULL)
+    stwi_port_drop(port);
+  return status;
+}
+
 static stw_status open_port(struct stwi_engine *engine, struct stwi_mailbox *mailbox,
                             const stw_config *config, stw_conn *conn) {
   struct stwi_conn_config *built;
+  struct stwi_port *port;
   stw_status status = stwi_config_build(config, &built);
   if (status != STW_OK)
     return status;
-  struct stwi_port *port = stwi_port_new(engine, mailbox, built, stwi_clock_random());
-  bool has_slot = port != NULL && stwi_engine_slot(engine, &port->slot);
-  uint64_t id = has_slot ? stwi_handle_new(STWI_HANDLE_CONN, port, free_port) : 0;
-  if (id == 0) {
-    if (has_slot)
-      stwi_port_tell_forget(port);
-    if (port != NULL)
-      stwi_port_drop(port);
+  status = make_port(engine, mailbox, built, &port);
+  if (status != STW_OK) {
     stwi_conn_config_free(built);
-    return stwi_error(STW_E_MEMORY, "no memory for another conn; free some, then open it again");
+    return status;
   }
-  port->handle.id = id;
+  const uint64_t id = port->handle.id;
   port->view.state = STW_STATE_CONNECTING;
   /* Held: whoever frees the mailbox meanwhile frees the conn after it has come to the engine. */
   void *held;
@@ -80,6 +107,8 @@ static stw_status open_port(struct stwi_engine *engine, struct stwi_mailbox *mai
   if (status == STW_OK) {
     conn->id = id;
   } else {
+    stwi_port_store_leave(port);
+    stwi_port_store_close(port, STWI_CLOSE_PATIENCE_MS);
     stwi_handle_retire(id);
   }
   stwi_handle_drop(id);
@@ -110,16 +139,19 @@ stw_status stw_conn_free(stw_conn conn) {
   stw_status status = hold_conn(conn, &port);
   if (status != STW_OK)
     return status;
-  if (stwi_handle_retire(conn.id)) {
-    pthread_mutex_lock(&port->lock);
-    port->is_refusing = true;
-    pthread_mutex_unlock(&port->lock);
-    stwi_mailbox_leave(port->mailbox, port);
-  } else {
-    status = stwi_error(STW_E_HANDLE, "another thread is freeing this conn");
+  if (!stwi_handle_retire(conn.id)) {
+    stwi_handle_drop(conn.id);
+    return stwi_error(STW_E_HANDLE, "another thread is freeing this conn");
   }
+  pthread_mutex_lock(&port->lock);
+  port->is_refusing = true;
+  pthread_mutex_unlock(&port->lock);
+  stwi_mailbox_leave(port->mailbox, port);
+  stwi_port_hold(port);
   stwi_handle_drop(conn.id);
-  return status;
+  stwi_port_store_close(port, STWI_CLOSE_PATIENCE_MS);
+  stwi_port_drop(port);
+  return STW_OK;
 }
 
 /* ---- commands ---- */
@@ -225,12 +257,10 @@ stw_status stw_conn_send_many(stw_conn conn, const stw_payload *payloads, size_t
   stw_status status = hold_conn(conn, &port);
   if (status != STW_OK)
     return status;
-  uint64_t number = 0;
-  status = stwi_port_admit(port, payloads, count, options, taken, &number);
-  if (first != NULL) {
-    first->stream = port->stream;
-    first->number = number;
-  }
+  stw_message_id id = {0, 0};
+  status = stwi_port_admit(port, payloads, count, options, taken, &id);
+  if (first != NULL)
+    *first = id;
   stwi_handle_drop(conn.id);
   return status;
 }
@@ -239,6 +269,43 @@ stw_status stw_conn_send(stw_conn conn, const void *data, size_t size,
                          const stw_send_options *options, stw_message_id *id) {
   stw_payload payload = {data, size};
   return stw_conn_send_many(conn, &payload, 1, options, NULL, id);
+}
+
+/* Under the port's lock. */
+static stw_status check_processed(const struct stwi_port *port, stw_lane lane, uint64_t number) {
+  if (port->is_refusing && is_final(port)) {
+    return stwi_error(STW_E_CLOSED, "the conn is closed or failed: nobody is left to tell; commit "
+                                    "the number and pass it back with inbound_from");
+  }
+  if (number <= port->arrived[lane])
+    return STW_OK;
+  return stwi_error(STW_E_ARGUMENT,
+                    "message %llu of the %s lane has not arrived, the last one was %llu; pass the "
+                    "number of a message that came",
+                    (unsigned long long)number, stw_lane_at((size_t)lane)->name,
+                    (unsigned long long)port->arrived[lane]);
+}
+
+stw_status stw_conn_processed(stw_conn conn, stw_lane lane, uint64_t number) {
+  if ((unsigned)lane >= STW_LANE_COUNT) {
+    return stwi_error(STW_E_ARGUMENT, "no such lane: %d; use the lane of the message's event",
+                      (int)lane);
+  }
+  struct stwi_port *port;
+  stw_status status = hold_conn(conn, &port);
+  if (status != STW_OK)
+    return status;
+  pthread_mutex_lock(&port->lock);
+  status = check_processed(port, lane, number);
+  if (status == STW_OK && port->processed[lane] < number) {
+    port->processed[lane] = number;
+    port->has_processed = true;
+    stwi_port_unlock_and_tell(port);
+  } else {
+    pthread_mutex_unlock(&port->lock);
+  }
+  stwi_handle_drop(conn.id);
+  return status;
 }
 
 static stw_status check_open(struct stwi_port *port) {
@@ -397,23 +464,18 @@ stw_status stw_conn_look(stw_conn conn, stw_conn_view *view) {
   stw_status status = hold_conn(conn, &port);
   if (status != STW_OK)
     return status;
-  size_t size = view->struct_size;
+  stw_conn_view now;
   pthread_mutex_lock(&port->lock);
-  memcpy(view, &port->view, size);
-  uint64_t messages = port->last_number - port->released_messages;
-  uint64_t bytes = port->admitted_bytes - port->released_bytes;
-  uint64_t last = port->last_number;
-  bool is_refusing = port->is_refusing;
+  now = port->view;
+  now.outbox_messages = port->admitted_messages - port->released_messages;
+  now.outbox_bytes = port->admitted_bytes - port->released_bytes;
+  now.stream = (stw_message_id){port->stream, port->last_number[STW_LANE_DATA]};
+  now.control = (stw_message_id){port->stream | 1, port->last_number[STW_LANE_CONTROL]};
+  now.has_store = port->store.ops != NULL && !stwi_port_store_is_ill(port);
+  now.is_closing = port->is_refusing && !is_final(port);
   pthread_mutex_unlock(&port->lock);
-  view->struct_size = size;
-  if (size == sizeof *view) {
-    view->outbox_messages = messages;
-    view->outbox_bytes = bytes;
-    view->stream.stream = port->stream;
-    view->stream.number = last;
-    view->is_closing =
-        is_refusing && view->state != STW_STATE_CLOSED && view->state != STW_STATE_FAILED;
-  }
+  now.struct_size = view->struct_size;
+  memcpy(view, &now, view->struct_size);
   stwi_handle_drop(conn.id);
   return STW_OK;
 }

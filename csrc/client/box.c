@@ -10,7 +10,7 @@
 #define CHUNK_MAX 65536u
 #define EVENTS_MAX 256u /* waiting; from then on states, retries and proofs coalesce */
 #define KEYS 4096u
-#define RESERVE_RECORDS 8u /* one each of the kinds that may use the reserve, two proofs */
+#define RESERVE_RECORDS 14u /* one each of the kinds that may use the reserve, of proofs more */
 
 struct record {
   struct stwi_box_chunk *home;
@@ -271,6 +271,10 @@ static const char **text_of(stw_event *event) {
     return &event->u.retry.detail;
   case STW_EVENT_CLOSED:
     return &event->u.closed.detail;
+  case STW_EVENT_STORE:
+    return &event->u.store.detail;
+  case STW_EVENT_SESSION_STALE:
+    return &event->u.session_stale.detail;
   default:
     return NULL;
   }
@@ -376,8 +380,12 @@ static struct record *last_of(struct stwi_box *box, stw_event_kind kind) {
   return last != NULL && !last->is_skipped && last->event.kind == kind ? last : NULL;
 }
 
+static bool is_same_proof(const stw_event *a, const stw_event *b) {
+  return a->u.proof.proof == b->u.proof.proof && a->u.proof.lane == b->u.proof.lane;
+}
+
 static bool is_alike(const stw_event *a, const stw_event *b) {
-  return a->kind == b->kind && (a->kind != STW_EVENT_PROOF || a->u.proof.proof == b->u.proof.proof);
+  return a->kind == b->kind && (a->kind != STW_EVENT_PROOF || is_same_proof(a, b));
 }
 
 static struct record *newest_like(struct stwi_box *box, const stw_event *event) {
@@ -396,7 +404,7 @@ static struct record *newest_like(struct stwi_box *box, const stw_event *event) 
 
 static bool merge_proof(struct stwi_box *box, const stw_event *event) {
   struct record *last = last_of(box, STW_EVENT_PROOF);
-  if (last == NULL || last->event.u.proof.proof != event->u.proof.proof)
+  if (last == NULL || !is_same_proof(&last->event, event))
     return false;
   last->event.u.proof.upto = event->u.proof.upto;
   last->event.at_ns = event->at_ns;
@@ -408,6 +416,20 @@ static void merge_state(struct record *newest, const stw_event *event) {
   newest->event = *event;
   newest->event.u.state.from = from;
   newest->event.u.state.detail = "";
+}
+
+/* Numbers that will never come must all be told; without numbers one gap says it all. */
+static bool merge_gap(struct record *newest, const stw_event *event) {
+  const bool is_like = newest->event.u.gap.reason == event->u.gap.reason &&
+                       newest->event.u.gap.lane == event->u.gap.lane;
+  if (event->u.gap.to == 0)
+    return is_like || event->u.gap.reason == STW_GAP_NEW_LINK;
+  if (!is_like || newest->event.u.gap.to == 0)
+    return false;
+  newest->event.u.gap.messages += event->u.gap.messages;
+  newest->event.u.gap.known &= event->u.gap.known;
+  newest->event.u.gap.to = event->u.gap.to;
+  return true;
 }
 
 /* The host has not drained for long: keep the latest of each kind. */
@@ -426,6 +448,17 @@ static bool coalesce(struct stwi_box *box, const stw_event *event) {
     newest->event.u.replay.messages += event->u.replay.messages;
     newest->event.u.replay.bytes += event->u.replay.bytes;
     return true;
+  case STW_EVENT_STORE:
+    if (event->u.store.messages > 0)
+      return false; /* what opening has shown */
+    newest->event.u.store.health = event->u.store.health;
+    newest->event.u.store.detail = "";
+    return true;
+  case STW_EVENT_SESSION_STALE:
+    newest->event.u.session_stale.messages += event->u.session_stale.messages;
+    return true;
+  case STW_EVENT_GAP:
+    return merge_gap(newest, event);
   case STW_EVENT_MESSAGE_ENDED:
   case STW_EVENT_CLOSED:
   case STW_EVENT_MESSAGE:

@@ -76,12 +76,25 @@ static stw_status check_retry(const stw_config *config) {
                     stwi_show(stwi_config_text(config, STWI_OPTION_RETRY_WINDOW)).text);
 }
 
+static stw_status check_session(const stw_config *config) {
+  if (is_choice(config, STWI_OPTION_PROFILE, "session"))
+    return STW_OK;
+  if (is_choice(config, STWI_OPTION_GUARANTEE, "exactly_once"))
+    return stwi_error(STW_E_VALUE, "option guarantee = \"exactly_once\" needs profile = session, "
+                                   "and this conn has profile = plain; set profile, or use "
+                                   "at_least_once");
+  if (is_set(config, STWI_OPTION_INBOUND_FROM))
+    return stwi_error(STW_E_VALUE,
+                      "option inbound_from = \"%s\" needs profile = session: a plain "
+                      "peer does not number its messages; set profile, or leave "
+                      "inbound_from out",
+                      stwi_show(stwi_config_text(config, STWI_OPTION_INBOUND_FROM)).text);
+  return STW_OK;
+}
+
 static stw_status check_whole(const stw_config *config) {
   if (slot_of(config, STWI_OPTION_URL)->count == 0)
     return stwi_error(STW_E_VALUE, "option url is not set; give it a ws:// or wss:// URL");
-  if (is_choice(config, STWI_OPTION_GUARANTEE, "exactly_once"))
-    return stwi_error(STW_E_VALUE, "option guarantee = \"exactly_once\" needs a session profile, "
-                                   "and this conn has the plain one; use at_least_once");
   if (is_choice(config, STWI_OPTION_INBOUND_OVERFLOW, "latest_by_key") &&
       !is_set(config, STWI_OPTION_INBOUND_KEY))
     return stwi_error(STW_E_VALUE,
@@ -89,6 +102,8 @@ static stw_status check_whole(const stw_config *config) {
                       "set it to %s",
                       stwi_option_row(STWI_OPTION_INBOUND_KEY)->range);
   stw_status status = check_client_cert(config);
+  if (status == STW_OK)
+    status = check_session(config);
   if (status == STW_OK)
     status = check_retry(config);
   if (status == STW_OK)
@@ -110,6 +125,7 @@ static void fill_numbers(const stw_config *config, struct stwi_conn_config *out)
   out->retry_cap_ns = number(config, STWI_OPTION_RETRY_CAP);
   out->outbox_messages = number(config, STWI_OPTION_OUTBOX_MESSAGES);
   out->outbox_bytes = number(config, STWI_OPTION_OUTBOX_BYTES);
+  out->dead_letters = number(config, STWI_OPTION_DEAD_LETTERS);
   out->max_message = number(config, STWI_OPTION_MAX_MESSAGE);
   out->inbound_buffer = number(config, STWI_OPTION_INBOUND_BUFFER);
   out->ready_timeout_ns = number(config, STWI_OPTION_READY_TIMEOUT);
@@ -126,6 +142,12 @@ static void fill_choices(const stw_config *config, struct stwi_conn_config *out)
   out->outbox_overflow = (enum stwi_overflow)choice(config, STWI_OPTION_OUTBOX_OVERFLOW);
   out->inbound_overflow = (enum stwi_inbound)choice(config, STWI_OPTION_INBOUND_OVERFLOW);
   out->guarantee = (stw_guarantee)choice(config, STWI_OPTION_GUARANTEE);
+  out->profile = (enum stwi_profile)choice(config, STWI_OPTION_PROFILE);
+  out->may_downgrade = is_choice(config, STWI_OPTION_ALLOW_DOWNGRADE, "true");
+  out->unknown_fate = (enum stwi_unknown_fate)choice(config, STWI_OPTION_UNKNOWN_FATE);
+  out->is_durable = is_choice(config, STWI_OPTION_DURABILITY, "durable");
+  out->has_inbound_from = is_set(config, STWI_OPTION_INBOUND_FROM);
+  (void)stwi_parse_cursor(stwi_config_text(config, STWI_OPTION_INBOUND_FROM), out->inbound_from);
   (void)stwi_parse_key(stwi_config_text(config, STWI_OPTION_INBOUND_KEY), &out->inbound_key_kind,
                        &out->inbound_key_arg);
 }
@@ -181,11 +203,12 @@ static bool fill_texts(const stw_config *config, struct stwi_conn_config *out) {
   out->client_cert = copy_option(config, STWI_OPTION_CLIENT_CERT);
   out->client_key = copy_option(config, STWI_OPTION_CLIENT_KEY);
   out->server_name = copy_option(config, STWI_OPTION_SERVER_NAME);
+  out->outbox_path = copy_option(config, STWI_OPTION_OUTBOX);
   out->proxy = copy_proxy(config);
   out->subprotocols = join_subprotocols(config);
   return out->ready_when.text != NULL && out->name != NULL && out->ca_file != NULL &&
          out->client_cert != NULL && out->client_key != NULL && out->server_name != NULL &&
-         out->proxy != NULL && out->subprotocols != NULL;
+         out->outbox_path != NULL && out->proxy != NULL && out->subprotocols != NULL;
 }
 
 static bool fill_urls(const stw_config *config, struct stwi_conn_config *out) {

@@ -8,8 +8,10 @@
 #include "client/error.h"
 #include "client/mailbox.h"
 #include "io/clock.h"
+#include "io/envelope.h"
 
 #define WHY_BYTES 200u
+#define STOP_PATIENCE (2 * STWI_S) /* for the files of all its conns */
 
 void stwi_engine_hold(struct stwi_engine *engine) {
   atomic_fetch_add(&engine->refs, 1);
@@ -145,10 +147,13 @@ static void drop_commands(struct stwi_engine *engine) {
   pthread_mutex_unlock(&engine->lock);
   while (command != NULL) {
     struct stwi_command *next = command->next;
-    if (command->kind == STWI_COMMAND_OPEN)
+    if (command->kind == STWI_COMMAND_OPEN) {
       stwi_conn_config_free(command->input.u.open.config);
+      stwi_port_store_leave(command->port);
+    }
     if (command->kind == STWI_COMMAND_QUERY) {
-      stwi_query_answer(command->query, NULL, UINT32_MAX, 0);
+      stwi_query_look(command->query, NULL, UINT32_MAX, 0);
+      stwi_query_tell(command->query);
     }
     stwi_command_free(command);
     command = next;
@@ -179,12 +184,21 @@ static void *engine_thread(void *arg) {
   return NULL;
 }
 
+static uint32_t patience_left(stwi_time end) {
+  const stwi_time now = stwi_clock_monotonic();
+  return now < end ? (uint32_t)((end - now) / STWI_MS) : 0;
+}
+
 static void free_parts(struct stwi_engine *engine) {
   stwi_engine_free_pending(engine);
+  const stwi_time end = stwi_clock_monotonic() + STOP_PATIENCE;
   for (uint32_t slot = 0; slot < engine->place_count; slot++) {
-    if (engine->places[slot].port == NULL)
+    struct stwi_port *port = engine->places[slot].port;
+    if (port == NULL)
       continue;
-    stwi_port_drop(engine->places[slot].port);
+    stwi_engine_store_leave(engine, port);
+    stwi_port_store_close(port, patience_left(end));
+    stwi_port_drop(port);
     engine->places[slot].port = NULL;
   }
   stwi_core_free(engine->core);
@@ -226,9 +240,10 @@ stw_status stwi_engine_start(struct stwi_engine **out, stwi_transport_maker make
   atomic_init(&engine->refs, 1);
   pthread_mutex_init(&engine->lock, NULL);
   stwi_effects_init(&engine->effects);
+  engine->open_store = stwi_store_sqlite_open;
   struct stwi_loop_hooks hooks = {engine, stwi_engine_turn};
   engine->loop = stwi_loop_new(&hooks);
-  engine->core = stwi_core_new();
+  engine->core = stwi_core_new(&stwi_envelope);
   stw_status status;
   struct start start = {.engine = engine, .make = make == NULL ? make_ws : make, .arg = arg};
   pthread_mutex_init(&start.lock, NULL);

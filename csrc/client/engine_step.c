@@ -39,6 +39,15 @@ void stwi_engine_put_event(struct stwi_engine *engine, struct stwi_port *port,
   stwi_mailbox_put(port->mailbox, port, event);
 }
 
+/* What stw_conn_processed may name from now on. */
+static void note_arrived(struct stwi_port *port, const stw_event *event) {
+  stwi_port_lock(port);
+  uint64_t *arrived = &port->arrived[event->u.message.lane];
+  if (*arrived < event->u.message.id.number)
+    *arrived = event->u.message.id.number;
+  pthread_mutex_unlock(&port->lock);
+}
+
 static void put_message(struct stwi_engine *engine, struct stwi_port *port,
                         const struct stwi_effect *effect, stwi_time now) {
   stw_event event;
@@ -49,6 +58,11 @@ static void put_message(struct stwi_engine *engine, struct stwi_port *port,
   event.u.message.data = effect->u.message.data;
   event.u.message.size = effect->u.message.size;
   event.u.message.is_text = effect->u.message.is_text;
+  event.u.message.is_replayed = effect->u.message.is_replayed;
+  event.u.message.lane = effect->u.message.lane;
+  event.u.message.id = effect->u.message.id;
+  if (event.u.message.id.number > 0)
+    note_arrived(port, &event);
   stwi_engine_put_event(engine, port, &event);
   if (port->box_was_full || !stwi_box_is_full(&port->box))
     return;
@@ -84,7 +98,7 @@ static void publish_view(struct stwi_engine *engine, struct stwi_port *port, stw
 
 /* What admission and lookers read.  True: a sender was refused and there is room again. */
 static bool publish(struct stwi_engine *engine, struct stwi_port *port, stwi_time now) {
-  pthread_mutex_lock(&port->lock);
+  stwi_port_lock(port);
   publish_view(engine, port, now);
   stwi_core_metrics(engine->core, port->slot, now, port->metrics);
   const uint64_t *metrics = port->metrics;
@@ -139,6 +153,7 @@ static void perform_one(struct stwi_engine *engine, const struct stwi_effect *ef
       on_event(engine, port, effect, now);
     break;
   case STWI_FX_STORE:
+    stwi_engine_store_add(engine, effect);
     break;
   case STWI_FX_PUBLISH:
     if (port != NULL)

@@ -26,7 +26,8 @@ static bool reserve_place(struct stwi_engine *engine, uint32_t slot) {
 static void bear_still(struct stwi_engine *engine, struct stwi_command *command, stwi_time now) {
   struct stwi_port *port = command->port;
   stwi_conn_config_free(command->input.u.open.config);
-  pthread_mutex_lock(&port->lock);
+  stwi_port_store_leave(port);
+  stwi_port_lock(port);
   stwi_engine_publish_stillborn(port, now);
   pthread_mutex_unlock(&port->lock);
   stw_event event = {.kind = STW_EVENT_CLOSED, .conn = port->handle, .at_ns = now};
@@ -43,7 +44,11 @@ static void on_open(struct stwi_engine *engine, struct stwi_command *command, st
   }
   stwi_port_hold(port);
   engine->places[port->slot].port = port;
+  stwi_engine_store_begin(engine, port, now);
+  command->input.u.open.restored = &port->restored;
   stwi_engine_step(engine, &command->input, now);
+  port->restored.chunks = port->restored.parked = NULL; /* taken */
+  stwi_engine_store_collect(engine, port, now);
 }
 
 static void forget(struct stwi_engine *engine, struct stwi_port *port, stwi_time now) {
@@ -54,6 +59,7 @@ static void forget(struct stwi_engine *engine, struct stwi_port *port, stwi_time
   struct stwi_input input = {.kind = STWI_IN_FORGET, .conn = port->slot};
   stwi_engine_step(engine, &input, now);
   stwi_engine_lock_mailbox(engine, NULL);
+  stwi_engine_store_leave(engine, port);
   engine->places[port->slot].port = NULL;
   engine->places[port->slot].is_leaving = true;
   stwi_engine_return_if_left(engine, port->slot);
@@ -80,11 +86,23 @@ static void on_input(struct stwi_engine *engine, struct stwi_command *command, s
     submit(engine, port, stwi_port_collect_early(port, false), now);
   }
   if (command->input.kind == STWI_IN_REOPEN) {
-    pthread_mutex_lock(&port->lock);
+    stwi_port_lock(port);
     port->is_reopening = false;
     pthread_mutex_unlock(&port->lock);
   }
   stwi_engine_step(engine, &command->input, now);
+}
+
+/* An edit is judged, then done; who asked for it waits until it is. */
+static void on_query(struct stwi_engine *engine, struct stwi_command *command, uint32_t slot,
+                     stwi_time now) {
+  struct stwi_query *query = command->query;
+  stwi_query_look(query, slot == UINT32_MAX ? NULL : engine->core, slot, now);
+  if (query->kind == STWI_QUERY_EDIT && query->status == STW_OK) {
+    stwi_engine_step(engine, &command->input, now);
+    stwi_engine_publish(engine, command->port, now);
+  }
+  stwi_query_tell(query);
 }
 
 static void on_command(struct stwi_engine *engine, struct stwi_command *command, stwi_time now) {
@@ -101,13 +119,7 @@ static void on_command(struct stwi_engine *engine, struct stwi_command *command,
       on_input(engine, command, now);
     break;
   case STWI_COMMAND_QUERY:
-    if (command->query->kind == STWI_QUERY_CANCEL && is_known) {
-      stwi_query_answer(command->query, engine->core, port->slot, now);
-      if (command->query->status == STW_OK)
-        stwi_engine_step(engine, &command->input, now);
-    } else {
-      stwi_query_answer(command->query, engine->core, is_known ? port->slot : UINT32_MAX, now);
-    }
+    on_query(engine, command, is_known ? port->slot : UINT32_MAX, now);
     break;
   }
 }
@@ -129,6 +141,17 @@ static void tell_room(struct stwi_engine *engine, struct stwi_port *port, stwi_t
   stwi_engine_step(engine, &input, now);
 }
 
+static void tell_processed(struct stwi_engine *engine, struct stwi_port *port,
+                           const struct stwi_news *news, stwi_time now) {
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    struct stwi_input input = {.kind = STWI_IN_PROCESSED, .conn = port->slot};
+    input.u.processed.lane = (stw_lane)lane;
+    input.u.processed.number = news->processed[lane];
+    if (input.u.processed.number > 0)
+      stwi_engine_step(engine, &input, now);
+  }
+}
+
 /* Gives a list of the ports to be forgotten, still held by the caller. */
 static struct stwi_port *take_submitted(struct stwi_engine *engine, struct stwi_port *port,
                                         stwi_time now) {
@@ -138,6 +161,10 @@ static struct stwi_port *take_submitted(struct stwi_engine *engine, struct stwi_
     struct stwi_news news = stwi_port_collect(port);
     submit(engine, port, news.chunks, now);
     if (stwi_engine_port_at(engine, port->slot) == port) {
+      if (news.has_processed)
+        tell_processed(engine, port, &news, now);
+      if (news.has_store_news)
+        stwi_engine_store_collect(engine, port, now);
       if (news.has_box_room)
         tell_room(engine, port, now);
       if (news.wants_room && news.chunks == NULL)
@@ -220,6 +247,7 @@ static void close_down(struct stwi_engine *engine, stwi_time now) {
   struct stwi_input stop = {.kind = STWI_IN_STOP};
   stwi_engine_step(engine, &stop, now);
   step_turns(engine, now);
+  stwi_engine_store_flush(engine, now);
   stwi_engine_lock_mailbox(engine, NULL);
   stwi_loop_stop(engine->loop);
 }
@@ -229,6 +257,7 @@ void stwi_engine_turn(void *owner, stwi_time now) {
   watch_time(engine, now);
   take_commands(engine, now);
   step_turns(engine, now);
+  stwi_engine_store_flush(engine, now);
   stwi_engine_lock_mailbox(engine, NULL);
   stwi_loop_deadline(engine->loop, stwi_core_deadline(engine->core));
   pthread_mutex_lock(&engine->lock);

@@ -9,7 +9,12 @@
 
 #include <steadwire/status.h>
 
-enum stwi_handle_type { STWI_HANDLE_ENGINE = 1, STWI_HANDLE_MAILBOX = 2, STWI_HANDLE_CONN = 3 };
+enum stwi_handle_type {
+  STWI_HANDLE_ENGINE = 1,
+  STWI_HANDLE_MAILBOX = 2,
+  STWI_HANDLE_CONN = 3,
+  STWI_HANDLE_FILE = 4
+};
 
 /* Names `object`.  0 where there is no room (1,048,576 handles) or no memory. */
 uint64_t stwi_handle_new(enum stwi_handle_type type, void *object, void (*free)(void *object));

@@ -112,6 +112,11 @@ static stw_status judge_inbound_key(const char *text, const char **why) {
   return as_value(stwi_parse_key(text, &kind, &arg), "none of its forms", why);
 }
 
+static stw_status judge_cursor(const char *text, const char **why) {
+  uint64_t numbers[STW_LANE_COUNT];
+  return as_value(stwi_parse_cursor(text, numbers), "no whole number, nor two with a comma", why);
+}
+
 static stw_status judge_close_code(const char *text, const char **why) {
   uint16_t code;
   return as_value(stwi_parse_close_code(text, &code), "no close code that a server can send", why);
@@ -132,6 +137,8 @@ static judge *const judges[STWI_OPTION_TOTAL] = {
     [STWI_OPTION_PROXY] = judge_proxy,
     [STWI_OPTION_READY_WHEN] = judge_ready_when,
     [STWI_OPTION_INBOUND_KEY] = judge_inbound_key,
+    [STWI_OPTION_INBOUND_FROM] = judge_cursor,
+    [STWI_OPTION_OUTBOX] = judge_path,
 };
 
 static stw_status judge_text(enum stwi_option_id id, const char *text) {

@@ -113,10 +113,32 @@ static const stw_option table[] = {
             "close codes 1000 .. 4999 (not 1006, 1015) -> host | local | path | server_planned | "
             "overload | auth | protocol",
             "What a close code of this server means for retrying; host: it ends the conn."),
+    [STWI_OPTION_PROFILE] =
+        ROW("profile", CHOICE, "", "plain", "plain | session",
+            "session: steadwire.v1 is offered to the server: messages are numbered, acknowledged "
+            "and resumed on both sides. plain: any WebSocket server."),
+    [STWI_OPTION_ALLOW_DOWNGRADE] =
+        ROW("allow_downgrade", BOOL, "", "false", "true | false",
+            "Lets exactly_once messages go, as at_least_once ones, to a server that does not speak "
+            "steadwire.v1; otherwise they wait for one that does."),
     [STWI_OPTION_GUARANTEE] =
         ROW("guarantee", CHOICE, "", "at_least_once", "at_least_once | at_most_once | exactly_once",
             "How often a message may reach the peer, unless its send says otherwise. exactly_once "
-            "needs a session profile."),
+            "needs profile = session."),
+    [STWI_OPTION_UNKNOWN_FATE] =
+        ROW("unknown_fate", CHOICE, "", "replay", "replay | ask | fail",
+            "What becomes of messages that were under way when a session was lost: sent again, "
+            "parked until the host decides, or ended as unknown."),
+    [STWI_OPTION_OUTBOX] =
+        ROW("outbox", TEXT, "", "", FILE_PATH,
+            "File that keeps the messages until they are proven. A folder, with / at its end, "
+            "gives each process a file of its own there and takes over those of processes that "
+            "have died. Empty: messages live in memory only."),
+    [STWI_OPTION_DURABILITY] =
+        ROW("durability", CHOICE, "", "durable", "durable | process",
+            "What the file of outbox survives. durable: the loss of power too; a message is sent "
+            "once the disk has it. process: the end of the process; the last moments may be "
+            "missing after a loss of power."),
     [STWI_OPTION_OUTBOX_MESSAGES] = ROW("outbox_messages", COUNT, "1", "10000", "1 .. 10000000",
                                         "Messages that may wait for their proof."),
     [STWI_OPTION_OUTBOX_BYTES] =
@@ -127,6 +149,10 @@ static const stw_option table[] = {
         "A send into a full outbox is refused, or taken while the oldest unsent message or the new "
         "one is dropped, each one an event. coalesce: refused too, unless it has a key: those are "
         "taken up to twice the bound, so that they can replace unsent messages."),
+    [STWI_OPTION_DEAD_LETTERS] =
+        ROW("dead_letters", COUNT, "1", "1000", "0 .. 1000000",
+            "Dead messages, and those of unknown fate, that stay listed for a decision; beyond it "
+            "the oldest is forgotten."),
     [STWI_OPTION_MAX_MESSAGE] =
         ROW("max_message", BYTES, "By", "16MiB", "1 .. 1GiB",
             "The largest message in either direction. A larger one that is sent is refused; one "
@@ -144,6 +170,16 @@ static const stw_option table[] = {
         ROW("inbound_key", TEXT, "", "", "prefix:N (N = 1 .. 255) | until:C (C = one byte)",
             "Which bytes of an inbound message are its key: the first N, or all before the first "
             "C. Used by latest_by_key."),
+    [STWI_OPTION_INBOUND_FROM] =
+        ROW("inbound_from", TEXT, "", "", "N | N,M (whole numbers)",
+            "The numbers up to which the host has committed inbound messages, of the data lane and "
+            "of the control lane: what comes after them is delivered. Goes before what the file "
+            "of outbox says. Needs profile = session."),
+    [STWI_OPTION_PROCESSED] =
+        {"processed", STW_OPTION_CHOICE, "", "auto", "auto | manual",
+         "When an inbound message counts as processed. auto: when the loop asks for the next one. "
+         "manual: when message.ack() says so.",
+         false, true},
 };
 
 _Static_assert(sizeof table / sizeof *table == STWI_OPTION_TOTAL, "one row for each id");

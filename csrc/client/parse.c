@@ -202,6 +202,23 @@ bool stwi_parse_key(const char *text, enum stwi_key_kind *kind, uint32_t *arg) {
   return *text == '\0';
 }
 
+/* Numbers are below 2^63: what any peer can count. */
+static bool read_number(struct stwi_part part, uint64_t *value) {
+  return stwi_parse_number(STW_OPTION_COUNT, part, value) && *value <= INT64_MAX;
+}
+
+bool stwi_parse_cursor(const char *text, uint64_t numbers[STW_LANE_COUNT]) {
+  const char *comma = strchr(text, ',');
+  const size_t size = comma == NULL ? strlen(text) : (size_t)(comma - text);
+  numbers[STW_LANE_DATA] = numbers[STW_LANE_CONTROL] = 0;
+  if (*text == '\0')
+    return true;
+  if (!read_number((struct stwi_part){text, size}, &numbers[STW_LANE_DATA]))
+    return false;
+  return comma == NULL ||
+         read_number((struct stwi_part){comma + 1, strlen(comma + 1)}, &numbers[STW_LANE_CONTROL]);
+}
+
 bool stwi_parse_close_code(const char *text, uint16_t *code) {
   uint64_t value;
   const struct stwi_part part = {text, strlen(text)};

@@ -40,6 +40,9 @@ bool stwi_parse_match(const char *text, enum stwi_match_kind *kind, const char *
 /* "" | "prefix:N", N 1..255 | "until:C", C one byte; *arg is N or C. */
 bool stwi_parse_key(const char *text, enum stwi_key_kind *kind, uint32_t *arg);
 
+/* "" | "N" | "N,M": whole numbers, M is 0 if it is missing. */
+bool stwi_parse_cursor(const char *text, uint64_t numbers[STW_LANE_COUNT]);
+
 /* A close code that can be given to a cause: "1000" to "4999", always four digits; 1006 and 1015
  * never stand in a frame (RFC 6455 section 7.4.1). */
 bool stwi_parse_close_code(const char *text, uint16_t *code);

@@ -33,6 +33,11 @@ void stwi_chunk_free_list(struct stwi_chunk *chunk) {
   }
 }
 
+void stwi_chunk_release(struct stwi_chunk *chunk) {
+  if (--chunk->live == 0)
+    stwi_chunk_free(chunk);
+}
+
 size_t stwi_msg_footprint(size_t key_size, size_t body_size) {
   const size_t align = _Alignof(struct stwi_msg) - 1;
   const size_t fixed = sizeof(struct stwi_msg) + align;
@@ -66,6 +71,17 @@ struct stwi_msg *stwi_chunk_first(struct stwi_chunk *chunk) {
 struct stwi_msg *stwi_chunk_after(struct stwi_msg *msg) {
   uint8_t *next = (uint8_t *)msg + stwi_msg_footprint(msg->key_size, msg->size);
   return next == msg->home->bytes + msg->home->used ? NULL : (void *)next;
+}
+
+stwi_time stwi_msg_due(const struct stwi_msg *msg) {
+  if (msg->ttl_ns == 0)
+    return STWI_NEVER;
+  const uint64_t left = msg->ttl_ns > msg->waited_ns ? msg->ttl_ns - msg->waited_ns : 0;
+  return left > STWI_NEVER - msg->admitted ? STWI_NEVER : msg->admitted + left;
+}
+
+bool stwi_msg_has_id(const struct stwi_msg *msg, stw_message_id id) {
+  return msg->id.number == id.number && msg->id.stream == id.stream;
 }
 
 const uint8_t *stwi_msg_key(const struct stwi_msg *msg) {

@@ -30,14 +30,17 @@ struct stwi_msg {
   bool is_refused;   /* overflow drop_newest: to be ended as DROPPED when taken */
   uint16_t cause;    /* stw_cause of its end, or of being parked */
   uint8_t lane;      /* stw_lane */
+  bool is_end_due;   /* ended, and not told yet */
+  bool is_move;      /* no message: moves the one with this id to this lane and number */
 };
 
 struct stwi_chunk {
-  struct stwi_chunk *next;
-  uint32_t used, size;                     /* bytes of `bytes` */
-  uint32_t live;                           /* holds of the outbox: 0 frees the chunk */
-  uint32_t count;                          /* messages in it */
-  uint32_t keyed;                          /* of them, those with a key */
+  struct stwi_chunk *next; /* of the list it comes in; once taken: of those lent */
+  uint32_t used, size;     /* bytes of `bytes` */
+  uint32_t live;           /* holds of the outbox: 0 frees the chunk */
+  uint32_t count;          /* messages in it */
+  uint32_t keyed;          /* of them, those with a key */
+  bool is_lent;            /* held until the next step: an effect names a message in it */
   void (*give)(void *memory, size_t size); /* takes the memory back; NULL: stwi_free */
   _Alignas(16) uint8_t bytes[];
 };
@@ -49,6 +52,7 @@ struct stwi_chunk *stwi_chunk_new(uint32_t bytes);
 struct stwi_chunk *stwi_chunk_in(void *memory, size_t size, void (*give)(void *, size_t));
 void stwi_chunk_free(struct stwi_chunk *chunk);
 void stwi_chunk_free_list(struct stwi_chunk *chunk);
+void stwi_chunk_release(struct stwi_chunk *chunk); /* gives one hold up; the last one frees */
 
 /* Bytes a message takes in a chunk. */
 size_t stwi_msg_footprint(size_t key_size, size_t body_size);
@@ -60,6 +64,10 @@ struct stwi_msg *stwi_chunk_append(struct stwi_chunk *chunk, const void *key, ui
 /* Walks: the first message, and the one after `msg` (NULL at the end). */
 struct stwi_msg *stwi_chunk_first(struct stwi_chunk *chunk);
 struct stwi_msg *stwi_chunk_after(struct stwi_msg *msg);
+
+/* When its ttl is over; STWI_NEVER without one.  Of a message that was stamped. */
+stwi_time stwi_msg_due(const struct stwi_msg *msg);
+bool stwi_msg_has_id(const struct stwi_msg *msg, stw_message_id id);
 
 const uint8_t *stwi_msg_key(const struct stwi_msg *msg);
 const uint8_t *stwi_msg_body(const struct stwi_msg *msg);

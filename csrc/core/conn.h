@@ -4,6 +4,8 @@
  * conn_link   attempts and links: dial, ready, over
  * conn_in     bytes of the active link -> items -> events
  * conn_out    outbox, opening and control frames -> bytes; barriers
+ * conn_store  what the store is told and says
+ * conn_session  the session of the client: what steadwire.v1 adds to all of these
  * conn_time   timers: what is due, when to come back
  * conn_host   inputs of the host and of the machine
  */
@@ -23,6 +25,7 @@
 #include "core/outbox.h"
 #include "core/pace.h"
 #include "core/pulse.h"
+#include "core/session_client.h"
 
 #define STWI_ATTEMPTS_MAX 3u
 #define STWI_BARRIERS_MAX 16u
@@ -34,16 +37,24 @@
 #define STWI_SOON_MAX (250 * STWI_MS)
 #define STWI_SINGLE_WITHIN (2 * STWI_S)
 #define STWI_CLOSE_HANDSHAKE (1 * STWI_S)
-#define STWI_TURN_BYTES ((size_t)256 * 1024)
+#define STWI_PART_BYTES 65536u /* longer messages are written in parts */
+#define STWI_SESSION_HEAD 64u  /* what a session puts before a message, with a GAP, at most */
+#define STWI_TURN_BYTES (4 * ((size_t)STWI_PART_BYTES + 32))
 #define STWI_PONGS_BYTES_MAX 4096u
 #define STWI_BYTE_NS_FIRST (STWI_S / 32768) /* until a path has shown what it carries */
 #define STWI_BYTE_NS_MAX (STWI_S / 4096)
 
 struct stwi_barrier {
-  uint64_t upto; /* last message written before it */
+  uint64_t upto[STW_LANE_COUNT]; /* last message of each lane written before it; 0: none */
   stwi_time at;
   stwi_time due;      /* its age counts from here: what stands before it must get through first */
   uint64_t out_bytes; /* of the link, up to and with it */
+};
+
+/* A message being written: INFLIGHT from its first byte on. */
+struct stwi_part {
+  const struct stwi_msg *msg; /* NULL: none under way */
+  uint32_t at;                /* bytes of its body written */
 };
 
 struct stwi_link {
@@ -53,15 +64,16 @@ struct stwi_link {
   stw_phase phase;
   stwi_time phase_since, dialled_at, up_at;
   uint64_t phase_ns[STW_PHASE_COUNT];
-  bool is_writing;  /* a WRITE is not answered yet */
-  bool has_written; /* the written proof of `written_upto` is due with WRITABLE */
+  bool is_writing; /* a WRITE is not answered yet */
   bool has_close_sent;
   bool has_raced; /* its silence was answered with another attempt */
   bool has_spent; /* a token of the endpoint's budget, given back unless it fails */
   bool is_paused;
-  bool is_down;          /* its DOWN came: nothing is left to cut */
-  bool is_stable;        /* has shown proof and been up for 2 s */
-  uint64_t written_upto; /* last message in the outstanding WRITE */
+  bool is_session;                        /* speaks steadwire.v1 */
+  bool is_down;                           /* its DOWN came: nothing is left to cut */
+  bool is_stable;                         /* has shown proof and been up for 2 s */
+  uint64_t written_upto[STW_LANE_COUNT];  /* last messages in the outstanding WRITE; 0: none */
+  struct stwi_part parts[STW_LANE_COUNT]; /* messages written in part */
   /* barriers: a ring of unanswered ones; ids count from 1 per link */
   struct stwi_barrier barriers[STWI_BARRIERS_MAX];
   uint32_t barrier_head, barrier_count;
@@ -106,7 +118,25 @@ struct stwi_conn {
   struct stwi_repeat repeat;
   struct stwi_bucket hedges;
   struct stwi_pulse pulse;
-  struct stwi_outbox outbox;
+  struct stwi_outbox lanes[STW_LANE_COUNT];
+  struct stwi_parked parked;
+  bool has_store;
+  bool has_store_gap; /* a change could not be told: the conn fails rather than lie */
+  uint64_t store_serial, stored_serial; /* of the last change told; of the last one committed */
+  stw_store_health store_health;
+  struct stwi_session_saved saved; /* what the store keeps of the session */
+
+  bool has_sessions; /* profile = session */
+  struct stwi_session_client session;
+  char *offer;             /* subprotocols to offer: steadwire.v1 first; NULL without sessions */
+  uint64_t session_serial; /* store: nothing goes out under a token before this is committed */
+  uint64_t maybe_written[STW_LANE_COUNT]; /* numbers up to these may have been, by a dead process */
+  uint32_t optimistic_endpoint;           /* whose WELCOME allowed DATA ahead of the next one */
+  bool is_downgraded;                     /* the present or last link was plain */
+  bool is_resumed;                        /* the present link went on where the last one was */
+  bool owes_opening;                      /* until a link is up that had the opening messages */
+  bool is_auth_due;                       /* AUTH is to be written */
+  stwi_time migrate_at;                   /* MIGRATING: no candidate before it (GOAWAY) */
   struct stwi_opening opening;
   struct stwi_credentials credentials;
 
@@ -134,6 +164,7 @@ struct stwi_conn {
 };
 
 struct stwi_core {
+  const struct stwi_session_codec *codec; /* NULL: no sessions */
   struct stwi_conn **conns;
   uint32_t slots;
   struct stwi_heap heap;
@@ -141,10 +172,22 @@ struct stwi_core {
   struct stwi_arena arena;
   struct stwi_conn *dirty;
   struct stwi_effects *effects; /* of the step under way */
+  struct stwi_chunk *lent;      /* chunks that effects name, held until the next step */
   stwi_time now;
   uint8_t *entropy;
   uint32_t entropy_left;
 };
+
+/* One write being put together: frames one behind the other. */
+struct stwi_writer {
+  uint8_t *start;
+  uint8_t *at;
+  uint8_t *end;
+};
+/* False without memory, or before what is under way was taken. */
+bool stwi_conn_begin_write(struct stwi_conn *conn, struct stwi_writer *w, size_t room);
+void stwi_conn_finish_write(struct stwi_conn *conn, struct stwi_link *link,
+                            const struct stwi_writer *w);
 
 /* engine_core.c */
 void stwi_conn_dirty(struct stwi_conn *conn);
@@ -152,7 +195,10 @@ struct stwi_effect *stwi_conn_effect(struct stwi_conn *conn, enum stwi_effect_ki
                                      uint32_t link);
 /* An EVENT effect of `kind` about `link`; NULL without memory. */
 stw_event *stwi_conn_event(struct stwi_conn *conn, stw_event_kind kind, uint32_t link);
+/* Holds the chunk of `msg` until the next step. */
+void stwi_core_lend(struct stwi_core *core, const struct stwi_msg *msg);
 bool stwi_core_mask(struct stwi_core *core, uint8_t mask[4]); /* false: no entropy left */
+bool stwi_core_random(struct stwi_core *core, uint8_t *bytes, uint32_t size); /* likewise */
 
 /* conn_state.c: the one setter. False: the table refuses.  `cause` goes into the event. */
 bool stwi_conn_apply(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause);
@@ -194,6 +240,48 @@ bool stwi_conn_may_ask(const struct stwi_conn *conn); /* PINGs are wanted and an
 void stwi_conn_bytes(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *bytes,
                      size_t size);
 
+/* Hands a message to the host; `base` is what lend made of `item`.  True: it was taken. */
+struct stwi_inbound_message {
+  const uint8_t *data; /* lives as long as the step's effects; NULL: no memory */
+  size_t size;
+  bool is_text, is_replayed;
+  stw_lane lane;
+  stw_message_id id;
+};
+bool stwi_conn_deliver(struct stwi_conn *conn, const struct stwi_inbound_message *message);
+const uint8_t *stwi_conn_lend_item(struct stwi_conn *conn, const struct stwi_item *item,
+                                   const uint8_t *bytes, size_t size);
+stw_cause stwi_conn_cause_of(const struct stwi_conn *conn, uint16_t close_code);
+
+/* conn_session.c */
+bool stwi_conn_session_init(struct stwi_conn *conn, const struct stwi_restored *restored);
+void stwi_conn_session_fini(struct stwi_conn *conn);
+/* `link` is the active one now.  True: it speaks steadwire.v1, HELLO is due. */
+bool stwi_conn_session_commit(struct stwi_conn *conn, struct stwi_link *link);
+/* A link that spoke it is gone: what it left unproven waits for the next WELCOME. */
+void stwi_conn_session_lost(struct stwi_conn *conn);
+void stwi_conn_session_up(struct stwi_conn *conn); /* the link is up: carries messages */
+void stwi_conn_session_message(struct stwi_conn *conn, struct stwi_link *link,
+                               const struct stwi_item *item, const uint8_t *bytes, size_t size);
+/* May numbered and opening messages be written now? */
+bool stwi_conn_session_carries(const struct stwi_conn *conn);
+bool stwi_conn_session_takes_opening(const struct stwi_conn *conn);
+/* Control frames due: bytes they need at most; puts them. */
+size_t stwi_conn_session_room(const struct stwi_conn *conn);
+void stwi_conn_session_put(struct stwi_conn *conn, struct stwi_writer *w);
+/* The last ACKs before a close.  True: a write is under way. */
+bool stwi_conn_session_flush(struct stwi_conn *conn);
+/* The next message of the lane that the server's window and limits let through. */
+struct stwi_msg *stwi_conn_session_next(struct stwi_conn *conn, stw_lane lane);
+/* As put_message of conn_out.c. */
+int64_t stwi_conn_session_put_message(struct stwi_conn *conn, struct stwi_writer *w,
+                                      const struct stwi_msg *msg, uint32_t at);
+bool stwi_conn_session_put_opening(struct stwi_conn *conn, struct stwi_writer *w,
+                                   const struct stwi_opening_item *item);
+void stwi_conn_session_processed(struct stwi_conn *conn, stw_lane lane, uint64_t number);
+void stwi_conn_session_auth(struct stwi_conn *conn); /* fresh credentials are there */
+stwi_time stwi_conn_session_deadline(const struct stwi_conn *conn);
+
 /* conn_out.c */
 void stwi_conn_pump(struct stwi_conn *conn);
 void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link);
@@ -211,8 +299,25 @@ void stwi_conn_ponged(struct stwi_conn *conn, struct stwi_link *link, const uint
 bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint16_t code,
                            const char *reason);
 stw_proof stwi_conn_wanted(const struct stwi_conn *conn);
-void stwi_conn_prove(struct stwi_conn *conn, stw_proof proof, uint64_t upto);
+void stwi_conn_prove(struct stwi_conn *conn, stw_lane lane, stw_proof proof, uint64_t upto);
+bool stwi_conn_has_inflight(const struct stwi_conn *conn);
+bool stwi_conn_is_delivered(const struct stwi_conn *conn); /* nothing stands in its lanes */
+/* The last message of the lane that was written whole on the active link; 0: none is inflight. */
+uint64_t stwi_conn_whole_upto(const struct stwi_conn *conn, stw_lane lane);
+
+/* Puts one masked frame: `prefix`, then `payload`.  False without room or without entropy. */
+bool stwi_conn_put_frame(struct stwi_conn *conn, struct stwi_writer *w, unsigned opcode, bool fin,
+                         const void *prefix, size_t prefix_size, const void *payload, size_t size);
 void stwi_conn_tell_ends(struct stwi_conn *conn);
+
+/* conn_store.c */
+/* Begins with what was kept (NULL: nothing).  False without memory; its chunks are taken. */
+bool stwi_conn_restore(struct stwi_conn *conn, const struct stwi_restored *restored);
+void stwi_conn_drop_restored(const struct stwi_restored *restored); /* nobody takes it */
+void stwi_conn_on_stored(struct stwi_conn *conn, const struct stwi_input *input);
+/* Tells the store: `change` gets its serial.  Nothing without a store. */
+void stwi_conn_store(struct stwi_conn *conn, const struct stwi_store_change *change);
+bool stwi_conn_store_is_well(const struct stwi_conn *conn);
 
 /* conn_time.c */
 /* True: an attempt may start now; otherwise the next one is moved to when it may. */

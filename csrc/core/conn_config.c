@@ -33,6 +33,7 @@ void stwi_conn_config_free(struct stwi_conn_config *config) {
   stwi_free(config->client_cert);
   stwi_free(config->client_key);
   stwi_free(config->server_name);
+  stwi_free(config->outbox_path);
   wipe_free(config->proxy);
   stwi_free(config->ready_when.text);
   stwi_free(config->causes);

@@ -34,8 +34,7 @@ static void init_parts(struct stwi_conn *conn) {
   stwi_time now = conn->core->now;
   stwi_pace_init(&conn->pace, config->retry_window_ns, config->retry_cap_ns);
   stwi_hedge_init(&conn->hedges, now);
-  stwi_outbox_init(&conn->outbox, config->outbox_messages, config->outbox_bytes,
-                   config->outbox_overflow);
+  stwi_lanes_init(conn->lanes, &conn->parked, config, conn->stream);
   stwi_opening_init(&conn->opening);
   stwi_credentials_init(&conn->credentials, config->has_credentials);
   uint64_t interval = config->has_heartbeat ? config->heartbeat_interval_ns : 0;
@@ -46,8 +45,10 @@ static void init_parts(struct stwi_conn *conn) {
 
 struct stwi_conn *stwi_conn_new(struct stwi_core *core, const struct stwi_input *input) {
   struct stwi_conn *conn = stwi_alloc(sizeof *conn);
-  if (conn == NULL)
+  if (conn == NULL) {
+    stwi_conn_drop_restored(input->u.open.restored);
     return NULL;
+  }
   memset(conn, 0, sizeof *conn);
   conn->core = core;
   conn->slot = input->conn;
@@ -56,9 +57,12 @@ struct stwi_conn *stwi_conn_new(struct stwi_core *core, const struct stwi_input 
   conn->stream = input->u.open.stream;
   stwi_random_seed(&conn->random, input->u.open.seed);
   init_parts(conn);
-  if (hold_endpoints(conn))
+  bool is_restored = stwi_conn_restore(conn, input->u.open.restored);
+  if (is_restored && stwi_conn_session_init(conn, input->u.open.restored) && hold_endpoints(conn))
     return conn;
   drop_endpoints(conn);
+  stwi_lanes_fini(conn->lanes);
+  stwi_conn_session_fini(conn);
   stwi_free(conn); /* the config stays with the caller */
   return NULL;
 }
@@ -79,7 +83,8 @@ void stwi_conn_free(struct stwi_conn *conn) {
     conn->core->effects = NULL;
   }
   drop_endpoints(conn);
-  stwi_outbox_fini(&conn->outbox);
+  stwi_lanes_fini(conn->lanes);
+  stwi_conn_session_fini(conn);
   stwi_opening_fini(&conn->opening);
   stwi_credentials_fini(&conn->credentials);
   stwi_conn_config_free(conn->config);
@@ -89,11 +94,11 @@ void stwi_conn_free(struct stwi_conn *conn) {
 static void on_submit(struct stwi_conn *conn, struct stwi_chunk *chunks) {
   for (struct stwi_chunk *chunk = chunks; chunk != NULL; chunk = chunk->next) {
     for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg)) {
-      conn->metrics[STW_METRIC_SENT]++;
+      conn->metrics[STW_METRIC_SENT] += !msg->is_move;
       conn->metrics[STW_METRIC_SENT_BYTES] += msg->size;
     }
   }
-  if (!stwi_outbox_take(&conn->outbox, chunks, conn->core->now)) {
+  if (!stwi_lanes_take(conn->lanes, chunks, conn->core->now)) {
     stwi_chunk_free_list(chunks);
     stwi_conn_detail(conn, "no memory for the outbox");
     stwi_conn_apply(conn, STWI_LINK_FATAL, STW_CAUSE_OVERLOAD_LOCAL);
@@ -130,7 +135,7 @@ static void on_opening(struct stwi_conn *conn, const struct stwi_input *input) {
   while (item != NULL && item != set)
     item = item->next;
   if (item != NULL)
-    item->is_due = conn->active != NULL;
+    item->is_due = conn->active != NULL || (conn->has_sessions && conn->ever_online);
 }
 
 /* Nine tenths of their time: early enough to move to another link before they end. */
@@ -153,6 +158,8 @@ static void on_supply(struct stwi_conn *conn, const struct stwi_input *input) {
   if (conn->credentials.is_waiting) {
     conn->credentials.is_waiting = false;
     stwi_conn_dial(conn, stwi_conn_is_beside(conn));
+  } else if (was_refreshing && conn->session.phase == STWI_SCLIENT_UP) {
+    stwi_conn_session_auth(conn);
   } else if (was_refreshing && stwi_conn_can_hedge(conn)) {
     stwi_conn_apply(conn, STWI_LINK_AUTH_EXPIRING, STW_CAUSE_AUTH_EXPIRING);
   }
@@ -210,7 +217,13 @@ void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input
     try_now(conn, STWI_LINK_KICK, STW_CAUSE_REQUESTED);
     break;
   case STWI_IN_CANCEL:
-    stwi_outbox_cancel(&conn->outbox, input->u.cancel.number);
+    stwi_outbox_cancel(&conn->lanes[STW_LANE_DATA], input->u.cancel.number);
+    break;
+  case STWI_IN_EDIT:
+    stwi_lanes_edit(conn->lanes, input->u.edit.id, input->u.edit.edit);
+    break;
+  case STWI_IN_STORED:
+    stwi_conn_on_stored(conn, input);
     break;
   case STWI_IN_OPENING:
     on_opening(conn, input);
@@ -221,8 +234,11 @@ void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input
   case STWI_IN_SUPPLY:
     on_supply(conn, input);
     break;
-  default:
+  case STWI_IN_INBOUND:
     on_inbound(conn, input->u.inbound.is_full);
+    break;
+  default:
+    stwi_conn_session_processed(conn, input->u.processed.lane, input->u.processed.number);
     break;
   }
 }
@@ -312,10 +328,14 @@ bool stwi_core_view(const struct stwi_core *core, uint32_t slot, stw_conn_view *
   view->since_ns = conn->since;
   view->next_attempt_ns = conn->state == STW_STATE_WAITING ? conn->next_at : 0;
   view->rtt_ns = conn->pulse.srtt_ns;
-  view->outbox_messages = conn->outbox.messages;
-  view->outbox_bytes = conn->outbox.bytes;
+  view->outbox_messages = stwi_lanes_messages(conn->lanes);
+  view->outbox_bytes = stwi_lanes_bytes(conn->lanes);
   view->stream.stream = conn->stream;
-  view->stream.number = conn->outbox.taken;
+  view->stream.number = conn->lanes[STW_LANE_DATA].taken;
+  view->control.stream = conn->stream | STW_LANE_CONTROL;
+  view->control.number = conn->lanes[STW_LANE_CONTROL].taken;
+  view->outbox_parked = conn->parked.count;
+  view->has_store = conn->has_store && stwi_conn_store_is_well(conn);
   view->close_code = conn->close_code;
   view->http_status = conn->http_status;
   copy_text(view->detail, sizeof view->detail, conn->detail);
@@ -324,6 +344,17 @@ bool stwi_core_view(const struct stwi_core *core, uint32_t slot, stw_conn_view *
   }
   copy_text(view->endpoint, sizeof view->endpoint, conn->config->urls[conn->endpoint_at].shown);
   return true;
+}
+
+static void count_lane(const struct stwi_outbox *lane, uint64_t values[STW_METRIC_COUNT]) {
+  const uint64_t *ends = lane->counts;
+  values[STW_METRIC_SETTLED] += ends[STW_MESSAGE_SETTLED];
+  values[STW_METRIC_EXPIRED] += ends[STW_MESSAGE_EXPIRED];
+  values[STW_METRIC_CANCELLED] += ends[STW_MESSAGE_CANCELLED];
+  values[STW_METRIC_DROPPED] += ends[STW_MESSAGE_DROPPED];
+  values[STW_METRIC_DEAD] += ends[STW_MESSAGE_DEAD];
+  values[STW_METRIC_UNKNOWN] += ends[STW_MESSAGE_UNKNOWN];
+  values[STW_METRIC_REPLAYED] += lane->replayed;
 }
 
 bool stwi_core_metrics(const struct stwi_core *core, uint32_t slot, stwi_time now,
@@ -339,16 +370,11 @@ bool stwi_core_metrics(const struct stwi_core *core, uint32_t slot, stwi_time no
     values[STW_METRIC_OPEN_NS] += running;
   if (is_up)
     values[STW_METRIC_ONLINE_NS] += running;
-  const uint64_t *ends = conn->outbox.counts;
-  values[STW_METRIC_SETTLED] = ends[STW_MESSAGE_SETTLED];
-  values[STW_METRIC_EXPIRED] = ends[STW_MESSAGE_EXPIRED];
-  values[STW_METRIC_CANCELLED] = ends[STW_MESSAGE_CANCELLED];
-  values[STW_METRIC_DROPPED] = ends[STW_MESSAGE_DROPPED];
-  values[STW_METRIC_DEAD] = ends[STW_MESSAGE_DEAD];
-  values[STW_METRIC_UNKNOWN] = ends[STW_MESSAGE_UNKNOWN];
-  values[STW_METRIC_REPLAYED] = conn->outbox.replayed;
-  values[STW_METRIC_OUTBOX_MESSAGES] = conn->outbox.messages;
-  values[STW_METRIC_OUTBOX_BYTES] = conn->outbox.bytes;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    count_lane(&conn->lanes[lane], values);
+  values[STW_METRIC_OUTBOX_MESSAGES] = stwi_lanes_messages(conn->lanes);
+  values[STW_METRIC_OUTBOX_BYTES] = stwi_lanes_bytes(conn->lanes);
+  values[STW_METRIC_OUTBOX_PARKED] = conn->parked.count;
   values[STW_METRIC_RTT_NS] = conn->pulse.srtt_ns;
   return true;
 }

@@ -10,8 +10,8 @@ static bool lies_in(const uint8_t *data, const uint8_t *bytes, size_t size) {
 }
 
 /* What the decoder assembled dies with its next call; effects live until the next step. */
-static const uint8_t *lend(struct stwi_conn *conn, const struct stwi_item *item,
-                           const uint8_t *bytes, size_t size) {
+const uint8_t *stwi_conn_lend_item(struct stwi_conn *conn, const struct stwi_item *item,
+                                   const uint8_t *bytes, size_t size) {
   if (item->size == 0 || lies_in(item->data, bytes, size))
     return item->data;
   struct stwi_arena *arena = &conn->core->arena;
@@ -25,32 +25,48 @@ static const uint8_t *lend(struct stwi_conn *conn, const struct stwi_item *item,
   return copy == NULL ? NULL : memcpy(copy, item->data, item->size);
 }
 
-static void on_message(struct stwi_conn *conn, const struct stwi_item *item, const uint8_t *bytes,
-                       size_t size) {
-  const uint8_t *data = lend(conn, item, bytes, size);
-  struct stwi_effect *effect = data == NULL && item->size > 0
-                                   ? NULL
-                                   : stwi_conn_effect(conn, STWI_FX_MESSAGE, conn->active->gen);
+bool stwi_conn_deliver(struct stwi_conn *conn, const struct stwi_inbound_message *message) {
+  bool has_data = message->data != NULL || message->size == 0;
+  struct stwi_effect *effect =
+      has_data ? stwi_conn_effect(conn, STWI_FX_MESSAGE, conn->active->gen) : NULL;
+  if (effect == NULL)
+    return false;
   conn->message_at = conn->core->now;
   conn->is_stale = false;
   conn->metrics[STW_METRIC_RECEIVED]++;
-  conn->metrics[STW_METRIC_RECEIVED_BYTES] += item->size;
-  if (effect == NULL) { /* no memory: say that one is missing */
-    stw_event *event = stwi_conn_event(conn, STW_EVENT_GAP, conn->active->gen);
-    if (event == NULL)
-      return;
-    event->u.gap.reason = STW_GAP_OVERFLOW;
-    event->u.gap.known = true;
-    event->u.gap.messages = 1;
+  conn->metrics[STW_METRIC_RECEIVED_BYTES] += message->size;
+  effect->u.message.data = message->data;
+  effect->u.message.size = message->size;
+  effect->u.message.is_text = message->is_text;
+  effect->u.message.is_replayed = message->is_replayed;
+  effect->u.message.lane = message->lane;
+  effect->u.message.id = message->id;
+  if (conn->active->phase != STW_PHASE_OPENING)
+    return true;
+  bool is_matched = stwi_match_message(&conn->config->ready_when, message->data, message->size);
+  stwi_conn_check_ready(conn, is_matched);
+  return true;
+}
+
+static void on_message(struct stwi_conn *conn, const struct stwi_item *item, const uint8_t *bytes,
+                       size_t size) {
+  const struct stwi_inbound_message message = {
+      .data = stwi_conn_lend_item(conn, item, bytes, size),
+      .size = item->size,
+      .is_text = item->kind == STWI_ITEM_TEXT,
+  };
+  if (stwi_conn_deliver(conn, &message))
     return;
-  }
-  effect->u.message.data = data;
-  effect->u.message.size = item->size;
-  effect->u.message.is_text = item->kind == STWI_ITEM_TEXT;
-  if (conn->active->phase == STW_PHASE_OPENING) {
-    stwi_conn_check_ready(conn,
-                          stwi_match_message(&conn->config->ready_when, item->data, item->size));
-  }
+  conn->message_at = conn->core->now; /* no memory: say that one is missing */
+  conn->is_stale = false;
+  conn->metrics[STW_METRIC_RECEIVED]++;
+  conn->metrics[STW_METRIC_RECEIVED_BYTES] += item->size;
+  stw_event *event = stwi_conn_event(conn, STW_EVENT_GAP, conn->active->gen);
+  if (event == NULL)
+    return;
+  event->u.gap.reason = STW_GAP_OVERFLOW;
+  event->u.gap.known = true;
+  event->u.gap.messages = 1;
 }
 
 static stw_cause class_cause(stw_class cls) {
@@ -73,7 +89,7 @@ static stw_cause class_cause(stw_class cls) {
   return STW_CAUSE_CONFIG;
 }
 
-static stw_cause cause_of(const struct stwi_conn *conn, uint16_t code) {
+stw_cause stwi_conn_cause_of(const struct stwi_conn *conn, uint16_t code) {
   for (size_t i = 0; i < conn->config->cause_count; i++) {
     if (conn->config->causes[i].code == code)
       return class_cause(conn->config->causes[i].cls);
@@ -100,7 +116,7 @@ static void on_close(struct stwi_conn *conn, struct stwi_link *link, const struc
   char detail[160];
   describe_close(item, detail, sizeof detail);
   struct stwi_link_end end = {
-      .cause = cause_of(conn, item->close_code),
+      .cause = stwi_conn_cause_of(conn, item->close_code),
       .close_code = item->close_code,
       .hint = stwi_hint_parse((const char *)item->data, item->size),
       .detail = detail,
@@ -125,7 +141,10 @@ static void on_item(struct stwi_conn *conn, struct stwi_link *link, const struct
   switch (item->kind) {
   case STWI_ITEM_TEXT:
   case STWI_ITEM_BINARY:
-    on_message(conn, item, bytes, size);
+    if (link->is_session)
+      stwi_conn_session_message(conn, link, item, bytes, size);
+    else
+      on_message(conn, item, bytes, size);
     break;
   case STWI_ITEM_PING:
     stwi_conn_pong_owed(conn, link, item->data, item->size);

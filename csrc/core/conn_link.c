@@ -26,8 +26,18 @@ void stwi_conn_phase(struct stwi_conn *conn, struct stwi_link *link, stw_phase p
 
 /* The outbox must know that a link is gone before anything is written on another one. */
 static void release_messages(struct stwi_conn *conn) {
-  uint64_t messages, bytes;
-  stwi_outbox_link_lost(&conn->outbox, &messages, &bytes);
+  if (conn->active->is_session) {
+    stwi_conn_session_lost(conn);
+    return;
+  }
+  uint64_t messages = 0, bytes = 0;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    uint64_t lane_messages, lane_bytes;
+    stwi_outbox_link_lost(&conn->lanes[lane], &lane_messages, &lane_bytes);
+    messages += lane_messages;
+    bytes += lane_bytes;
+  }
+  stwi_conn_tell_ends(conn); /* before a parked one can be put back */
   if (messages == 0)
     return;
   conn->replay_messages = messages;
@@ -82,7 +92,7 @@ static void fill_dial(const struct stwi_conn *conn, uint32_t endpoint, struct st
   dial->path = url->path;
   dial->headers = (const char *const *)config->headers;
   dial->more_headers = (const char *const *)conn->credentials.headers;
-  dial->subprotocols = config->subprotocols;
+  dial->subprotocols = conn->offer == NULL ? config->subprotocols : conn->offer;
   dial->ca_file = config->ca_file;
   dial->client_cert = config->client_cert;
   dial->client_key = config->client_key;
@@ -156,6 +166,10 @@ void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge) {
   struct stwi_link **place = free_place(conn);
   if (place == NULL || !has_credentials(conn))
     return;
+  if (is_hedge && conn->state == STW_STATE_MIGRATING && conn->migrate_at > conn->core->now) {
+    conn->dial_at = conn->migrate_at;
+    return;
+  }
   if (is_hedge && !may_hedge(conn)) {
     conn->dial_at = conn->core->now + STWI_S;
     return;
@@ -212,9 +226,12 @@ void stwi_conn_commit(struct stwi_conn *conn) {
   conn->active = ready;
   conn->endpoint_at = ready->endpoint;
   conn->dial_at = 0;
-  stwi_conn_phase(conn, ready, STW_PHASE_OPENING);
-  for (struct stwi_opening_item *item = conn->opening.first; item != NULL; item = item->next) {
-    item->is_due = true;
+  conn->hint.is_given = false;
+  conn->migrate_at = 0;
+  if (!stwi_conn_session_commit(conn, ready)) {
+    stwi_conn_phase(conn, ready, STW_PHASE_OPENING);
+    for (struct stwi_opening_item *item = conn->opening.first; item != NULL; item = item->next)
+      item->is_due = true;
   }
   stwi_endpoint_mute_retry(conn->endpoints[ready->endpoint], conn->core->now);
   conn->pulse.interval_ns = stwi_conn_may_ask(conn) ? conn->config->heartbeat_interval_ns : 0;
@@ -365,8 +382,9 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
     spend(conn, link->endpoint);
   if (was_up && !is_asked)
     conn->metrics[STW_METRIC_LINKS_LOST]++;
-  if (stwi_cause_blames_message(end->cause))
-    stwi_outbox_strike(&conn->outbox, end->cause);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT && stwi_cause_blames_message(end->cause); lane++)
+    stwi_outbox_strike(&conn->lanes[lane], end->cause);
+  stwi_conn_tell_ends(conn);
   next_endpoint(conn, link->endpoint);
   remember(conn, end);
   stwi_conn_cut(conn, &conn->active, false);

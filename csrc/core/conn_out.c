@@ -7,31 +7,46 @@
 #define RATE_BYTES_MIN 4096u /* fewer say nothing about a rate */
 static const uint8_t barrier_magic[4] = {'s', 't', 'w', '1'};
 
-/* One write being put together: frames one behind the other. */
-struct writer {
-  uint8_t *start;
-  uint8_t *at;
-  uint8_t *end;
-};
-
 stw_proof stwi_conn_wanted(const struct stwi_conn *conn) {
+  if (conn->active != NULL && conn->active->is_session)
+    return STW_PROOF_ACCEPTED;
   return stwi_conn_may_ask(conn) ? STW_PROOF_RECEIVED : STW_PROOF_WRITTEN;
 }
 
-static bool put_frame(struct stwi_conn *conn, struct writer *w, unsigned opcode,
-                      const void *payload, size_t size) {
-  uint8_t mask[4];
+static bool take_mask(struct stwi_conn *conn, const struct stwi_writer *w, size_t size,
+                      uint8_t mask[4]) {
   if (stwi_frame_size(size, true) > (size_t)(w->end - w->at))
     return false;
-  if (!stwi_core_mask(conn->core, mask)) {
+  bool has_mask = stwi_core_mask(conn->core, mask);
+  if (!has_mask)
     stwi_conn_dirty(conn);
+  return has_mask;
+}
+
+static bool put_part(struct stwi_conn *conn, struct stwi_writer *w, unsigned opcode, bool fin,
+                     const void *payload, size_t size) {
+  uint8_t mask[4];
+  if (!take_mask(conn, w, size, mask))
     return false;
-  }
-  w->at += stwi_frame_encode(w->at, opcode, true, mask, payload, size);
+  w->at += stwi_frame_encode(w->at, opcode, fin, mask, payload, size);
   return true;
 }
 
-static bool begin(struct stwi_conn *conn, struct writer *w, size_t room) {
+static bool put_frame(struct stwi_conn *conn, struct stwi_writer *w, unsigned opcode,
+                      const void *payload, size_t size) {
+  return put_part(conn, w, opcode, true, payload, size);
+}
+
+bool stwi_conn_put_frame(struct stwi_conn *conn, struct stwi_writer *w, unsigned opcode, bool fin,
+                         const void *prefix, size_t prefix_size, const void *payload, size_t size) {
+  uint8_t mask[4];
+  if (!take_mask(conn, w, prefix_size + size, mask))
+    return false;
+  w->at += stwi_frame_encode_two(w->at, opcode, fin, mask, prefix, prefix_size, payload, size);
+  return true;
+}
+
+bool stwi_conn_begin_write(struct stwi_conn *conn, struct stwi_writer *w, size_t room) {
   uint8_t *bytes = stwi_arena_take(&conn->core->arena, STWI_WRITE_HEADROOM + room);
   if (bytes == NULL)
     return false;
@@ -40,7 +55,8 @@ static bool begin(struct stwi_conn *conn, struct writer *w, size_t room) {
   return true;
 }
 
-static void finish(struct stwi_conn *conn, struct stwi_link *link, const struct writer *w) {
+void stwi_conn_finish_write(struct stwi_conn *conn, struct stwi_link *link,
+                            const struct stwi_writer *w) {
   size_t size = (size_t)(w->at - w->start);
   stwi_arena_trim(&conn->core->arena, w->start - STWI_WRITE_HEADROOM, STWI_WRITE_HEADROOM + size);
   if (size == 0)
@@ -94,7 +110,7 @@ void stwi_conn_learn_slow(struct stwi_conn *conn, const struct stwi_link *link) 
 }
 
 /* PING{magic, generation, barrier}: its PONG proves everything written before it. */
-static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct writer *w) {
+static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct stwi_writer *w) {
   if (link->barrier_count == STWI_BARRIERS_MAX)
     return;
   uint8_t payload[BARRIER_PAYLOAD];
@@ -106,7 +122,8 @@ static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct w
     return;
   link->barrier_id++;
   uint32_t tail = (link->barrier_head + link->barrier_count++) % STWI_BARRIERS_MAX;
-  link->barriers[tail].upto = stwi_outbox_last_written(&conn->outbox);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    link->barriers[tail].upto[lane] = stwi_conn_whole_upto(conn, (stw_lane)lane);
   link->barriers[tail].at = conn->core->now;
   link->barriers[tail].out_bytes = link->out_bytes + (uint64_t)(w->at - w->start);
   link->barriers[tail].due = question_due(conn, link, link->barriers[tail].out_bytes);
@@ -119,9 +136,13 @@ static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct w
 
 /* A sender may be waiting for room: then proofs must not wait for company. */
 static bool is_half_full(const struct stwi_conn *conn) {
-  const struct stwi_outbox *outbox = &conn->outbox;
-  return outbox->messages >= (outbox->messages_max + 1) / 2 ||
-         outbox->bytes >= outbox->bytes_max / 2;
+  const struct stwi_outbox *bounds = &conn->lanes[STW_LANE_DATA];
+  return stwi_lanes_messages(conn->lanes) >= (bounds->messages_max + 1) / 2 ||
+         stwi_lanes_bytes(conn->lanes) >= bounds->bytes_max / 2;
+}
+
+static bool is_cautious(const struct stwi_conn *conn) {
+  return conn->lanes[STW_LANE_DATA].is_cautious || conn->lanes[STW_LANE_CONTROL].is_cautious;
 }
 
 stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
@@ -130,7 +151,7 @@ stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
     return STWI_NEVER;
   if (link->barrier_count == STWI_BARRIERS_MAX)
     return STWI_NEVER;
-  bool is_urgent = conn->is_closing || conn->outbox.is_cautious || is_half_full(conn) ||
+  bool is_urgent = conn->is_closing || is_cautious(conn) || is_half_full(conn) ||
                    link->since_barrier_bytes >= STWI_BARRIER_BYTES;
   if (is_urgent)
     return link->unproven_since;
@@ -139,6 +160,8 @@ stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
 }
 
 static bool carries_data(const struct stwi_conn *conn) {
+  if (conn->active->is_session)
+    return stwi_conn_session_carries(conn);
   return stwi_conn_is_live(conn) && conn->active->phase == STW_PHASE_UP;
 }
 
@@ -150,7 +173,7 @@ static size_t pongs_room(const struct stwi_link *link) {
   return room;
 }
 
-static void put_pongs(struct stwi_conn *conn, struct stwi_link *link, struct writer *w) {
+static void put_pongs(struct stwi_conn *conn, struct stwi_link *link, struct stwi_writer *w) {
   uint32_t at = 0;
   while (at < link->pongs_used) {
     if (!put_frame(conn, w, STWI_OP_PONG, link->pongs + at + 1, link->pongs[at]))
@@ -167,57 +190,135 @@ static void put_pongs(struct stwi_conn *conn, struct stwi_link *link, struct wri
   link->pongs = NULL;
 }
 
+/* Nothing but control frames may come inside a message that was begun (RFC 6455 section 5.4). */
+static bool is_within_message(const struct stwi_link *link) {
+  if (link->is_session)
+    return false;
+  return link->parts[STW_LANE_DATA].msg != NULL || link->parts[STW_LANE_CONTROL].msg != NULL;
+}
+
+static bool takes_opening(const struct stwi_conn *conn, const struct stwi_link *link) {
+  return link->is_session ? stwi_conn_session_takes_opening(conn) : !is_within_message(link);
+}
+
 static size_t opening_room(const struct stwi_conn *conn) {
   size_t room = 0;
   for (const struct stwi_opening_item *i = conn->opening.first; i != NULL; i = i->next) {
     if (i->is_due)
-      room += stwi_frame_size(i->size, true);
+      room += stwi_frame_size(i->size + STWI_SESSION_HEAD, true);
   }
   return room;
 }
 
-static void put_opening(struct stwi_conn *conn, struct writer *w) {
+/* An opening message goes as one frame, ahead of every message. */
+static bool put_opening_item(struct stwi_conn *conn, struct stwi_writer *w,
+                             const struct stwi_opening_item *item) {
+  if (conn->active->is_session)
+    return stwi_conn_session_put_opening(conn, w, item);
+  unsigned opcode = item->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
+  return put_frame(conn, w, opcode, stwi_opening_body(item), item->size);
+}
+
+static void put_opening(struct stwi_conn *conn, struct stwi_writer *w) {
   for (struct stwi_opening_item *i = conn->opening.first; i != NULL; i = i->next) {
     if (!i->is_due)
       continue;
-    unsigned opcode = i->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
-    if (!put_frame(conn, w, opcode, stwi_opening_body(i), i->size))
+    if (!put_opening_item(conn, w, i))
       return;
     i->is_due = false;
   }
 }
 
-static void count_write(struct stwi_conn *conn, struct stwi_link *link,
-                        const struct stwi_msg *msg) {
-  conn->metrics[STW_METRIC_WRITTEN]++;
-  link->since_barrier_bytes += msg->size;
-  if (link->unproven_since == 0)
-    link->unproven_since = conn->core->now;
-  link->written_upto = msg->number;
-  link->has_written = true;
+/* Puts what comes next of a message of which `at` bytes were written; the bytes put, or -1.  Plain:
+ * long ones go as continuation frames (RFC 6455 section 5.4), so that control frames pass. */
+static int64_t put_message(struct stwi_conn *conn, struct stwi_writer *w,
+                           const struct stwi_msg *msg, uint32_t at) {
+  if (conn->active->is_session)
+    return stwi_conn_session_put_message(conn, w, msg, at);
+  uint32_t left = msg->size - at;
+  uint32_t size = left < STWI_PART_BYTES ? left : STWI_PART_BYTES;
+  unsigned opcode = at > 0 ? STWI_OP_CONTINUATION : msg->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
+  return put_part(conn, w, opcode, size == left, stwi_msg_body(msg) + at, size) ? (int64_t)size
+                                                                                : -1;
 }
 
-static void put_messages(struct stwi_conn *conn, struct stwi_link *link, struct writer *w) {
-  while (!(conn->outbox.is_cautious && stwi_outbox_has_inflight(&conn->outbox))) {
-    struct stwi_msg *msg = stwi_outbox_next(&conn->outbox, conn->core->now);
-    if (msg == NULL)
-      return;
-    unsigned opcode = msg->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
-    if (!put_frame(conn, w, opcode, stwi_msg_body(msg), msg->size))
-      return;
-    stwi_outbox_wrote(&conn->outbox, msg);
-    count_write(conn, link, msg);
+static void count_write(struct stwi_conn *conn, struct stwi_link *link, stw_lane lane,
+                        const struct stwi_msg *msg) {
+  conn->metrics[STW_METRIC_WRITTEN]++;
+  link->written_upto[lane] = msg->number;
+}
+
+static bool is_taken_by_other(const struct stwi_link *link, stw_lane lane) {
+  if (link->is_session)
+    return false;
+  return link->parts[STW_LANE_COUNT - 1 - lane].msg != NULL;
+}
+
+static struct stwi_msg *next_of(struct stwi_conn *conn, stw_lane lane) {
+  return conn->active->is_session ? stwi_conn_session_next(conn, lane)
+                                  : stwi_outbox_next(&conn->lanes[lane], conn->core->now);
+}
+
+/* Puts the next message of the lane, or part of one.  False where there is none, or no room. */
+static bool put_next(struct stwi_conn *conn, struct stwi_link *link, struct stwi_writer *w,
+                     stw_lane lane) {
+  struct stwi_outbox *outbox = &conn->lanes[lane];
+  struct stwi_part *part = &link->parts[lane];
+  if (is_taken_by_other(link, lane))
+    return false;
+  struct stwi_msg *next = part->msg == NULL ? next_of(conn, lane) : NULL;
+  const struct stwi_msg *msg = part->msg == NULL ? next : part->msg;
+  int64_t put = msg == NULL ? -1 : put_message(conn, w, msg, part->at);
+  if (put < 0)
+    return false;
+  if (next != NULL)
+    stwi_outbox_wrote(outbox, next);
+  part->at += (uint32_t)put;
+  link->since_barrier_bytes += (uint64_t)put;
+  if (link->unproven_since == 0)
+    link->unproven_since = conn->core->now;
+  part->msg = msg;
+  if (part->at == msg->size) {
+    count_write(conn, link, lane, msg);
+    *part = (struct stwi_part){NULL, 0};
   }
+  return true;
+}
+
+/* The control lane goes first, except inside a message of the other one on a plain link. */
+static void put_messages(struct stwi_conn *conn, struct stwi_link *link, struct stwi_writer *w) {
+  while (!link->is_session && link->parts[STW_LANE_DATA].msg != NULL &&
+         put_next(conn, link, w, STW_LANE_DATA))
+    continue;
+  while (put_next(conn, link, w, STW_LANE_CONTROL))
+    continue;
+  while (put_next(conn, link, w, STW_LANE_DATA))
+    continue;
+}
+
+/* Bytes of the next message or part, 0 if nothing may be written. */
+static size_t next_room(struct stwi_conn *conn) {
+  for (unsigned lane = STW_LANE_COUNT; lane-- > 0;) {
+    const struct stwi_msg *msg = conn->active->parts[lane].msg;
+    if (msg == NULL)
+      msg = next_of(conn, (stw_lane)lane);
+    size_t size = msg == NULL || msg->size > STWI_PART_BYTES ? STWI_PART_BYTES : msg->size;
+    if (msg != NULL)
+      return stwi_frame_size(size, true) + (conn->active->is_session ? 2 * STWI_SESSION_HEAD : 0);
+  }
+  return 0;
 }
 
 /* Bytes that the messages waiting need at most, within one turn's share; at least the next one. */
 static size_t data_room(struct stwi_conn *conn) {
-  struct stwi_msg *next = stwi_outbox_next(&conn->outbox, conn->core->now);
-  if (next == NULL)
+  size_t first = next_room(conn);
+  if (first == 0)
     return 0;
-  uint64_t all = conn->outbox.bytes + conn->outbox.messages * STWI_FRAME_HEADER_BYTES_MAX;
+  uint64_t bytes = stwi_lanes_bytes(conn->lanes);
+  uint64_t frames = stwi_lanes_messages(conn->lanes) + bytes / STWI_PART_BYTES;
+  uint64_t head = conn->active->is_session ? STWI_SESSION_HEAD : 0;
+  uint64_t all = bytes + frames * (STWI_FRAME_HEADER_BYTES_MAX + head);
   size_t room = all < STWI_TURN_BYTES ? (size_t)all : STWI_TURN_BYTES;
-  size_t first = stwi_frame_size(next->size, true);
   return room > first ? room : first;
 }
 
@@ -231,31 +332,38 @@ void stwi_conn_pump(struct stwi_conn *conn) {
     return;
   bool has_data = carries_data(conn);
   size_t data = has_data ? data_room(conn) : 0;
-  size_t control = pongs_room(link) + opening_room(conn);
+  size_t control = pongs_room(link) + (takes_opening(conn, link) ? opening_room(conn) : 0);
+  control += link->is_session ? stwi_conn_session_room(conn) : 0;
   bool has_barrier = has_data && needs_barrier(conn);
   if (data + control == 0 && !has_barrier)
     return;
-  struct writer w;
-  if (!begin(conn, &w, control + data + stwi_frame_size(BARRIER_PAYLOAD, true)))
+  struct stwi_writer w;
+  if (!stwi_conn_begin_write(conn, &w, control + data + stwi_frame_size(BARRIER_PAYLOAD, true)))
     return;
   put_pongs(conn, link, &w);
-  put_opening(conn, &w);
+  if (link->is_session)
+    stwi_conn_session_put(conn, &w);
+  if (takes_opening(conn, link))
+    put_opening(conn, &w);
   if (has_data) {
     w.end -= stwi_frame_size(BARRIER_PAYLOAD, true);
     put_messages(conn, link, &w);
     w.end += stwi_frame_size(BARRIER_PAYLOAD, true);
-    if (needs_barrier(conn))
+    if (needs_barrier(conn) && stwi_conn_is_live(conn))
       put_barrier(conn, link, &w);
   }
-  finish(conn, link, &w);
+  stwi_conn_finish_write(conn, link, &w);
 }
 
 void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link) {
   link->is_writing = false;
-  if (link != conn->active || !link->has_written)
+  if (link != conn->active)
     return;
-  link->has_written = false;
-  stwi_conn_prove(conn, STW_PROOF_WRITTEN, link->written_upto);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    uint64_t upto = link->written_upto[lane];
+    link->written_upto[lane] = 0;
+    stwi_conn_prove(conn, (stw_lane)lane, STW_PROOF_WRITTEN, upto);
+  }
 }
 
 /* Asks now.  Where a write is under way the barrier goes out with the next one. */
@@ -270,11 +378,11 @@ void stwi_conn_probe(struct stwi_conn *conn) {
     stwi_pulse_asked(&conn->pulse, question_due(conn, link, link->out_bytes));
     return;
   }
-  struct writer w;
-  if (!begin(conn, &w, stwi_frame_size(BARRIER_PAYLOAD, true)))
+  struct stwi_writer w;
+  if (!stwi_conn_begin_write(conn, &w, stwi_frame_size(BARRIER_PAYLOAD, true)))
     return;
   put_barrier(conn, link, &w);
-  finish(conn, link, &w);
+  stwi_conn_finish_write(conn, link, &w);
 }
 
 void stwi_conn_expect_fresh(struct stwi_conn *conn) {
@@ -330,7 +438,8 @@ static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id
   link->has_pong = true;
   stwi_endpoint_ponged(conn->endpoints[link->endpoint]);
   stwi_pulse_answered(&conn->pulse, barrier.at, next, conn->core->now);
-  stwi_conn_prove(conn, STW_PROOF_RECEIVED, barrier.upto);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    stwi_conn_prove(conn, (stw_lane)lane, STW_PROOF_RECEIVED, barrier.upto[lane]);
 }
 
 void stwi_conn_ponged(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
@@ -352,27 +461,43 @@ void stwi_conn_ponged(struct stwi_conn *conn, struct stwi_link *link, const uint
 bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint16_t code,
                            const char *reason) {
   uint8_t mask[4];
-  struct writer w;
+  struct stwi_writer w;
   if (link->is_writing || !stwi_core_mask(conn->core, mask))
     return false;
-  if (!begin(conn, &w, stwi_frame_size(STWI_CONTROL_BYTES_MAX, true)))
+  if (!stwi_conn_begin_write(conn, &w, stwi_frame_size(STWI_CONTROL_BYTES_MAX, true)))
     return false;
   w.at += stwi_close_encode(w.at, mask, code, reason, strlen(reason));
-  finish(conn, link, &w);
+  stwi_conn_finish_write(conn, link, &w);
   link->has_close_sent = true;
   return true;
 }
 
-void stwi_conn_prove(struct stwi_conn *conn, stw_proof proof, uint64_t upto) {
+bool stwi_conn_has_inflight(const struct stwi_conn *conn) {
+  return stwi_outbox_has_inflight(&conn->lanes[STW_LANE_DATA]) ||
+         stwi_outbox_has_inflight(&conn->lanes[STW_LANE_CONTROL]);
+}
+
+bool stwi_conn_is_delivered(const struct stwi_conn *conn) {
+  return stwi_outbox_is_settled(&conn->lanes[STW_LANE_DATA]) &&
+         stwi_outbox_is_settled(&conn->lanes[STW_LANE_CONTROL]);
+}
+
+uint64_t stwi_conn_whole_upto(const struct stwi_conn *conn, stw_lane lane) {
+  const struct stwi_msg *begun = conn->active == NULL ? NULL : conn->active->parts[lane].msg;
+  return begun != NULL ? begun->number - 1 : stwi_outbox_last_written(&conn->lanes[lane]);
+}
+
+void stwi_conn_prove(struct stwi_conn *conn, stw_lane lane, stw_proof proof, uint64_t upto) {
   if (upto == 0)
     return;
-  if (!stwi_outbox_prove(&conn->outbox, proof, upto, stwi_conn_wanted(conn)))
+  if (!stwi_outbox_prove(&conn->lanes[lane], proof, upto, stwi_conn_wanted(conn)))
     return;
   stw_event *event =
       stwi_conn_event(conn, STW_EVENT_PROOF, conn->active == NULL ? 0 : conn->active->gen);
   if (event == NULL)
     return;
   event->u.proof.proof = proof;
+  event->u.proof.lane = lane;
   event->u.proof.upto = upto;
 }
 
@@ -380,8 +505,7 @@ static void tell_end(struct stwi_conn *conn, const struct stwi_msg_end *end) {
   stw_event *event = stwi_conn_event(conn, STW_EVENT_MESSAGE_ENDED, 0);
   if (event == NULL)
     return;
-  event->u.ended.id.stream = conn->stream;
-  event->u.ended.id.number = end->number;
+  event->u.ended.id = end->id;
   event->u.ended.state = end->state;
   event->u.ended.cause = end->state == STW_MESSAGE_UNKNOWN ? conn->lost_cause : end->cause;
   event->u.ended.detail = stw_message_state_at((size_t)end->state)->text;
@@ -390,8 +514,10 @@ static void tell_end(struct stwi_conn *conn, const struct stwi_msg_end *end) {
 void stwi_conn_tell_ends(struct stwi_conn *conn) {
   struct stwi_msg_end ends[32];
   size_t count;
-  while ((count = stwi_outbox_ends(&conn->outbox, ends, 32)) > 0) {
-    for (size_t i = 0; i < count; i++)
-      tell_end(conn, &ends[i]);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    while ((count = stwi_outbox_ends(&conn->lanes[lane], ends, 32)) > 0) {
+      for (size_t i = 0; i < count; i++)
+        tell_end(conn, &ends[i]);
+    }
   }
 }

@@ -51,6 +51,7 @@ static void tell_state(struct stwi_conn *conn, stw_state from) {
   if (next > conn->core->now)
     event->u.state.delay_ns = next - conn->core->now;
   if (conn->state == STW_STATE_ONLINE && link != NULL) {
+    event->u.state.resumed = conn->is_resumed;
     memcpy(event->u.state.phase_ns, link->phase_ns, sizeof link->phase_ns);
   }
 }
@@ -60,7 +61,7 @@ static void tell_closed(struct stwi_conn *conn) {
   if (event == NULL)
     return;
   event->u.closed.cause = conn->cause;
-  event->u.closed.undelivered = conn->outbox.messages;
+  event->u.closed.undelivered = stwi_lanes_messages(conn->lanes);
   event->u.closed.detail = stwi_conn_lend_text(conn, conn->detail);
 }
 
@@ -98,7 +99,9 @@ static void go_online(struct stwi_conn *conn) {
   conn->metrics[STW_METRIC_LINKS]++;
   conn->message_at = conn->core->now;
   conn->is_stale = false;
-  if (conn->metrics[STW_METRIC_LINKS] > 1) {
+  if (conn->active->is_session) {
+    stwi_conn_session_up(conn);
+  } else if (conn->metrics[STW_METRIC_LINKS] > 1) {
     stw_event *event = stwi_conn_event(conn, STW_EVENT_GAP, conn->active->gen);
     if (event != NULL)
       event->u.gap.reason = STW_GAP_NEW_LINK;

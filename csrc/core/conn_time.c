@@ -95,6 +95,20 @@ static void attempt_timers(struct stwi_conn *conn) {
   }
 }
 
+/* WELCOME within the time of one attempt, or another link. */
+static void resume_timer(struct stwi_conn *conn) {
+  struct stwi_link *link = conn->active;
+  if (link == NULL || link->phase != STW_PHASE_RESUME)
+    return;
+  if (conn->core->now - link->phase_since < conn->config->open_timeout_ns)
+    return;
+  struct stwi_link_end end = {
+      .cause = stwi_cause_of_phase_timeout(STW_PHASE_RESUME),
+      .detail = "the server did not answer HELLO within open_timeout",
+  };
+  stwi_conn_link_over(conn, link, &end);
+}
+
 static void opening_timer(struct stwi_conn *conn) {
   struct stwi_link *link = conn->active;
   if (link == NULL || link->phase != STW_PHASE_OPENING)
@@ -146,10 +160,11 @@ static void pulse_late(struct stwi_conn *conn) {
 
 /* Another conn has learnt that the endpoint is mute: nothing more is asked here either. */
 static void settle_unasked(struct stwi_conn *conn) {
-  const struct stwi_link *link = conn->active;
-  if (link->is_writing || !stwi_outbox_has_inflight(&conn->outbox))
+  if (conn->active->is_writing)
     return;
-  stwi_conn_prove(conn, STW_PROOF_WRITTEN, link->written_upto);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    stwi_conn_prove(conn, (stw_lane)lane, STW_PROOF_WRITTEN,
+                    stwi_conn_whole_upto(conn, (stw_lane)lane));
 }
 
 static void pulse_timer(struct stwi_conn *conn) {
@@ -234,10 +249,6 @@ static void refresh_timer(struct stwi_conn *conn) {
   stwi_conn_ask_credentials(conn, STW_CAUSE_AUTH_EXPIRING);
 }
 
-static bool is_delivered(const struct stwi_conn *conn) {
-  return stwi_outbox_is_settled(&conn->outbox);
-}
-
 static void finish_closing(struct stwi_conn *conn) {
   stwi_conn_apply(conn, STWI_LINK_CLOSE_DONE, STW_CAUSE_REQUESTED);
 }
@@ -252,11 +263,13 @@ static void closing_timer(struct stwi_conn *conn) {
       finish_closing(conn);
     return;
   }
-  if (!is_delivered(conn) && now < conn->close_deadline)
+  if (!stwi_conn_is_delivered(conn) && now < conn->close_deadline)
     return;
   struct stwi_link *link = conn->active;
   bool can_say = link != NULL && stwi_conn_is_live(conn) && link->phase == STW_PHASE_UP;
   if (can_say && link->is_writing && now < conn->close_deadline)
+    return;
+  if (can_say && now < conn->close_deadline && stwi_conn_session_flush(conn))
     return;
   if (!can_say || !stwi_conn_write_close(conn, link, 1000, "")) {
     finish_closing(conn);
@@ -269,11 +282,12 @@ static void closing_timer(struct stwi_conn *conn) {
 }
 
 void stwi_conn_timers(struct stwi_conn *conn) {
-  stwi_outbox_expire(&conn->outbox, conn->core->now);
+  stwi_lanes_expire(conn->lanes, conn->core->now);
   token_timer(conn);
   attempt_timers(conn);
   dial_timer(conn);
   wait_timer(conn);
+  resume_timer(conn);
   opening_timer(conn);
   stable_timer(conn);
   pulse_timer(conn);
@@ -310,13 +324,17 @@ static stwi_time active_deadline(const struct stwi_conn *conn) {
   if (link == NULL)
     return STWI_NEVER;
   if (link->phase == STW_PHASE_OPENING) {
-    return link->phase_since + conn->config->ready_timeout_ns;
+    return earlier(link->phase_since + conn->config->ready_timeout_ns,
+                   stwi_conn_session_deadline(conn));
   }
+  if (link->phase == STW_PHASE_RESUME)
+    return link->phase_since + conn->config->open_timeout_ns;
   if (link->phase != STW_PHASE_UP || !stwi_conn_is_live(conn))
     return STWI_NEVER;
   stwi_time now = conn->core->now;
   bool may_ask = stwi_conn_may_ask(conn);
   stwi_time first = may_ask ? stwi_pulse_deadline(&conn->pulse, now) : STWI_NEVER;
+  first = earlier(first, stwi_conn_session_deadline(conn));
   bool is_asked = conn->pulse.asked_at != 0; /* by a stuck write at the latest */
   if (!link->is_writing || !is_asked)
     first = earlier(first, stwi_barrier_due(conn));
@@ -337,7 +355,9 @@ static stwi_time closing_deadline(const struct stwi_conn *conn) {
 stwi_time stwi_conn_deadline(const struct stwi_conn *conn) {
   if (conn->has_ended)
     return STWI_NEVER;
-  stwi_time first = conn->outbox.next_expiry;
+  stwi_time first =
+      earlier(conn->lanes[STW_LANE_DATA].next_expiry, conn->lanes[STW_LANE_CONTROL].next_expiry);
+  first = earlier(first, conn->parked.next_expiry);
   first = earlier(first, or_never(conn->dial_at));
   first = earlier(first, or_never(conn->next_at));
   if (conn->credentials.is_waiting)

@@ -10,7 +10,7 @@
 #define STEP_BYTES_MAX ((size_t)1024 * 1024)
 #define MASKS_RESERVED 64u
 
-struct stwi_core *stwi_core_new(void) {
+struct stwi_core *stwi_core_new(const struct stwi_session_codec *codec) {
   struct stwi_core *core = stwi_alloc(sizeof *core);
   uint8_t *entropy = stwi_alloc(STWI_ENTROPY_BYTES);
   if (core == NULL || entropy == NULL) {
@@ -20,9 +20,29 @@ struct stwi_core *stwi_core_new(void) {
   }
   memset(core, 0, sizeof *core);
   core->entropy = entropy;
+  core->codec = codec;
   stwi_heap_init(&core->heap);
   stwi_arena_init(&core->arena);
   return core;
+}
+
+void stwi_core_lend(struct stwi_core *core, const struct stwi_msg *msg) {
+  struct stwi_chunk *chunk = msg->home;
+  if (chunk->is_lent)
+    return;
+  chunk->is_lent = true;
+  chunk->live++;
+  chunk->next = core->lent;
+  core->lent = chunk;
+}
+
+static void release_lent(struct stwi_core *core) {
+  while (core->lent != NULL) {
+    struct stwi_chunk *chunk = core->lent;
+    core->lent = chunk->next;
+    chunk->is_lent = false;
+    stwi_chunk_release(chunk);
+  }
 }
 
 void stwi_core_free(struct stwi_core *core) {
@@ -30,6 +50,7 @@ void stwi_core_free(struct stwi_core *core) {
     return;
   for (uint32_t slot = 0; slot < core->slots; slot++)
     stwi_conn_free(core->conns[slot]);
+  release_lent(core);
   stwi_free(core->conns);
   stwi_heap_fini(&core->heap);
   stwi_arena_fini(&core->arena);
@@ -47,12 +68,16 @@ void stwi_core_entropy_given(struct stwi_core *core) {
   core->entropy_left = STWI_ENTROPY_BYTES;
 }
 
-bool stwi_core_mask(struct stwi_core *core, uint8_t mask[4]) {
-  if (core->entropy_left < 4)
+bool stwi_core_random(struct stwi_core *core, uint8_t *bytes, uint32_t size) {
+  if (core->entropy_left < size)
     return false;
-  core->entropy_left -= 4;
-  memcpy(mask, core->entropy + core->entropy_left, 4);
+  core->entropy_left -= size;
+  memcpy(bytes, core->entropy + core->entropy_left, size);
   return true;
+}
+
+bool stwi_core_mask(struct stwi_core *core, uint8_t mask[4]) {
+  return stwi_core_random(core, mask, 4);
 }
 
 bool stwi_core_has_more(const struct stwi_core *core) {
@@ -132,7 +157,10 @@ static void open_failed(struct stwi_core *core, const struct stwi_input *input) 
 
 static void open_conn(struct stwi_core *core, const struct stwi_input *input) {
   assert(conn_at(core, input->conn) == NULL);
-  struct stwi_conn *conn = reserve_slot(core, input->conn) ? stwi_conn_new(core, input) : NULL;
+  bool has_slot = reserve_slot(core, input->conn);
+  if (!has_slot)
+    stwi_conn_drop_restored(input->u.open.restored);
+  struct stwi_conn *conn = has_slot ? stwi_conn_new(core, input) : NULL;
   if (conn == NULL) {
     open_failed(core, input);
     return;
@@ -152,6 +180,10 @@ static void forget_conn(struct stwi_core *core, struct stwi_conn *conn) {
 }
 
 static void turn_conn(struct stwi_core *core, struct stwi_conn *conn) {
+  if (conn->has_store_gap && !conn->has_ended) {
+    stwi_conn_detail(conn, "no memory to tell the outbox file what changed");
+    stwi_conn_apply(conn, STWI_LINK_FATAL, STW_CAUSE_OVERLOAD_LOCAL);
+  }
   if (!conn->has_ended)
     stwi_conn_timers(conn);
   if (!conn->has_ended)
@@ -239,12 +271,19 @@ void stwi_core_step(struct stwi_core *core, const struct stwi_input *inputs, siz
   core->now = now;
   core->effects = effects;
   stwi_arena_reset(&core->arena);
+  release_lent(core);
   for (size_t i = 0; i < count; i++)
     take(core, &inputs[i]);
   core->effects = NULL;
 }
 
-const struct stwi_outbox *stwi_core_outbox(const struct stwi_core *core, uint32_t slot) {
+const struct stwi_outbox *stwi_core_outbox(const struct stwi_core *core, uint32_t slot,
+                                           stw_lane lane) {
   const struct stwi_conn *conn = conn_at(core, slot);
-  return conn == NULL ? NULL : &conn->outbox;
+  return conn == NULL ? NULL : &conn->lanes[lane];
+}
+
+const struct stwi_parked *stwi_core_parked(const struct stwi_core *core, uint32_t slot) {
+  const struct stwi_conn *conn = conn_at(core, slot);
+  return conn == NULL ? NULL : &conn->parked;
 }

@@ -15,13 +15,17 @@
 #include "core/effect.h"
 #include "core/input.h"
 #include "core/outbox.h"
+#include "core/session_frame.h"
 
-/* Masks are drawn from here (RFC 6455 section 10.3 wants them unpredictable). */
+/* Masks are drawn from here (RFC 6455 section 10.3 wants them unpredictable), and the cids of new
+ * sessions. */
 #define STWI_ENTROPY_BYTES 32768u
 
 struct stwi_core;
 
-struct stwi_core *stwi_core_new(void); /* NULL without memory */
+/* `codec` (borrowed for ever): the frames of sessions; NULL: every conn is plain.  NULL without
+ * memory. */
+struct stwi_core *stwi_core_new(const struct stwi_session_codec *codec);
 void stwi_core_free(struct stwi_core *core);
 
 /* Takes `count` inputs at `now` (never before an earlier one) and appends what is to be done to
@@ -42,7 +46,10 @@ bool stwi_core_view(const struct stwi_core *core, uint32_t conn, stw_conn_view *
 /* Copies the metrics of a conn as of `now`; false where the slot is free. */
 bool stwi_core_metrics(const struct stwi_core *core, uint32_t conn, stwi_time now,
                        uint64_t values[STW_METRIC_COUNT]);
-/* Lends the outbox of a conn for reading, NULL where the slot is free. */
-const struct stwi_outbox *stwi_core_outbox(const struct stwi_core *core, uint32_t conn);
+/* Lends a lane of a conn's outbox for reading, NULL where the slot is free. */
+const struct stwi_outbox *stwi_core_outbox(const struct stwi_core *core, uint32_t conn,
+                                           stw_lane lane);
+/* Lends what is parked, NULL where the slot is free. */
+const struct stwi_parked *stwi_core_parked(const struct stwi_core *core, uint32_t conn);
 
 #endif

@@ -474,6 +474,23 @@ size_t stwi_frame_encode(uint8_t *out, unsigned opcode, bool fin, const uint8_t 
   return at + payload_bytes;
 }
 
+size_t stwi_frame_encode_two(uint8_t *out, unsigned opcode, bool fin, const uint8_t mask[4],
+                             const void *prefix, size_t prefix_bytes, const void *payload,
+                             size_t payload_bytes) {
+  out[0] = (uint8_t)((fin ? FIN_BIT : 0) | opcode);
+  size_t at = 1 + put_length(out + 1, prefix_bytes + payload_bytes, mask != NULL ? MASK_BIT : 0);
+  uint8_t key[MASK_BYTES] = {0};
+  if (mask != NULL) {
+    memcpy(key, mask, MASK_BYTES);
+    memcpy(out + at, mask, MASK_BYTES);
+    at += MASK_BYTES;
+  }
+  stwi_mask(out + at, prefix, prefix_bytes, key);
+  stwi_mask_turn(key, prefix_bytes);
+  stwi_mask(out + at + prefix_bytes, payload, payload_bytes, key);
+  return at + prefix_bytes + payload_bytes;
+}
+
 size_t stwi_close_encode(uint8_t *out, const uint8_t mask[4], uint16_t code, const char *reason,
                          size_t reason_bytes) {
   if (code == STWI_CLOSE_NONE)

@@ -135,6 +135,11 @@ size_t stwi_frame_size(size_t payload_bytes, bool masked);
 size_t stwi_frame_encode(uint8_t *out, unsigned opcode, bool fin, const uint8_t mask[4],
                          const void *payload, size_t payload_bytes);
 
+/* As stwi_frame_encode, for a payload in two pieces: `prefix` goes first. */
+size_t stwi_frame_encode_two(uint8_t *out, unsigned opcode, bool fin, const uint8_t mask[4],
+                             const void *prefix, size_t prefix_bytes, const void *payload,
+                             size_t payload_bytes);
+
 /* Writes a CLOSE frame to `out` (room for stwi_frame_size(125, mask != NULL)) and gives its size.
  *
  * `reason` (borrowed; NULL when empty) is cut to 123 bytes at a UTF-8 border, earlier if it stops

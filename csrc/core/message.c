@@ -11,12 +11,14 @@ static const uint8_t table[STW_MESSAGE_STATE_COUNT][STWI_MSG_INPUT_COUNT] = {
             [STWI_MSG_CANCEL] = TO(CANCELLED),
             [STWI_MSG_DROP] = TO(DROPPED),
             [STWI_MSG_HOLD] = TO(HELD),
+            [STWI_MSG_DOUBT] = TO(UNKNOWN),
         },
     [STW_MESSAGE_INFLIGHT] =
         {
             [STWI_MSG_PROVE] = TO(SETTLED),
             [STWI_MSG_LINK_LOST] = TO(QUEUED),
             [STWI_MSG_POISON] = TO(DEAD),
+            [STWI_MSG_DOUBT] = TO(UNKNOWN),
         },
     [STW_MESSAGE_HELD] =
         {
@@ -25,6 +27,8 @@ static const uint8_t table[STW_MESSAGE_STATE_COUNT][STWI_MSG_INPUT_COUNT] = {
             [STWI_MSG_DROP] = TO(DROPPED),
             [STWI_MSG_RELEASE] = TO(QUEUED),
         },
+    [STW_MESSAGE_DEAD] = {[STWI_MSG_RELEASE] = TO(QUEUED)},
+    [STW_MESSAGE_UNKNOWN] = {[STWI_MSG_RELEASE] = TO(QUEUED)},
 };
 
 stw_message_state stwi_msg_next(stw_message_state state, enum stwi_msg_input input,

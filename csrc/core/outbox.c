@@ -14,6 +14,7 @@ void stwi_outbox_init(struct stwi_outbox *outbox, uint64_t messages_max, uint64_
   *outbox = (struct stwi_outbox){.messages_max = messages_max,
                                  .bytes_max = bytes_max,
                                  .overflow = overflow,
+                                 .stored_upto = UINT64_MAX,
                                  .next_expiry = STWI_NEVER};
 }
 
@@ -26,18 +27,7 @@ static struct stwi_msg *at(const struct stwi_outbox *outbox, uint32_t offset) {
 }
 
 static bool stands(const struct stwi_msg *msg) {
-  return msg->state <= STW_MESSAGE_HELD;
-}
-
-static void release(struct stwi_chunk *chunk) {
-  if (--chunk->live == 0)
-    stwi_chunk_free(chunk);
-}
-
-static stwi_time due_of(const struct stwi_msg *msg) {
-  if (msg->ttl_ns == 0 || msg->ttl_ns > STWI_NEVER - msg->admitted)
-    return STWI_NEVER;
-  return msg->admitted + msg->ttl_ns;
+  return msg->state <= STW_MESSAGE_INFLIGHT;
 }
 
 /* ---- the ring ---- */
@@ -63,6 +53,19 @@ static bool ring_reserve(struct stwi_outbox *outbox, uint64_t more) {
   return true;
 }
 
+/* The offset of the first message with a number > after. */
+static uint32_t seek(const struct stwi_outbox *outbox, uint64_t after) {
+  uint32_t low = 0, high = outbox->count;
+  while (low < high) {
+    const uint32_t middle = low + (high - low) / 2;
+    if (at(outbox, middle)->number > after)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return low;
+}
+
 static void ring_push(struct stwi_outbox *outbox, struct stwi_msg *msg) {
   outbox->count++;
   *place(outbox, outbox->count - 1) = msg;
@@ -74,7 +77,7 @@ static void ring_pop(struct stwi_outbox *outbox) {
   outbox->head = (outbox->head + 1) & (outbox->capacity - 1);
   outbox->count--;
   outbox->cursor -= outbox->cursor > 0;
-  release(msg->home);
+  stwi_chunk_release(msg->home);
 }
 
 static void give_back_when_empty(struct stwi_outbox *outbox) {
@@ -93,7 +96,7 @@ static void compact(struct stwi_outbox *outbox) {
   for (uint32_t i = 0; i < outbox->count; i++) {
     struct stwi_msg *msg = at(outbox, i);
     if (!stands(msg)) {
-      release(msg->home);
+      stwi_chunk_release(msg->home);
       continue;
     }
     cursor += i < outbox->cursor;
@@ -127,10 +130,45 @@ static void tidy(struct stwi_outbox *outbox) {
 
 /* ---- ends ---- */
 
+void stwi_outbox_tell(struct stwi_outbox *outbox, enum stwi_store_op op,
+                      const struct stwi_msg *msg) {
+  if (outbox->tell == NULL)
+    return;
+  const struct stwi_store_change change = {
+      .op = op, .lane = outbox->lane, .number = msg->number, .id = msg->id, .msg = msg};
+  outbox->tell(outbox->tell_to, &change);
+}
+
+void stwi_outbox_forget_surplus(struct stwi_outbox *outbox) {
+  struct stwi_msg *msg;
+  while ((msg = stwi_parked_surplus(outbox->parked)) != NULL) {
+    stwi_outbox_tell(outbox, STWI_STORE_FORGET, msg);
+    stwi_parked_remove(outbox->parked, msg);
+    stwi_chunk_release(msg->home);
+  }
+}
+
+static bool is_letter(const struct stwi_outbox *outbox, stw_message_state state) {
+  return state == STW_MESSAGE_DEAD ||
+         (state == STW_MESSAGE_UNKNOWN && outbox->fate == STWI_UNKNOWN_ASK);
+}
+
+/* A message that has left its place: parked where it is to be kept, else it is over. */
+static void leave(struct stwi_outbox *outbox, struct stwi_msg *msg, bool is_kept) {
+  if (is_kept && outbox->parked != NULL && stwi_parked_reserve(outbox->parked)) {
+    stwi_outbox_tell(outbox, STWI_STORE_PARK, msg);
+    stwi_parked_put(outbox->parked, msg);
+    stwi_outbox_forget_surplus(outbox);
+  } else {
+    stwi_outbox_tell(outbox, STWI_STORE_REMOVE, msg);
+  }
+}
+
 /* The end waits for its collector; its chunk stays until then. */
-static void file_end(struct stwi_outbox *outbox, struct stwi_msg *msg, stw_cause cause) {
+void stwi_outbox_file_end(struct stwi_outbox *outbox, struct stwi_msg *msg, stw_cause cause) {
   msg->cause = (uint16_t)cause;
   msg->next_end = NULL;
+  msg->is_end_due = true;
   msg->home->live++;
   if (outbox->ends == NULL)
     outbox->ends = msg;
@@ -140,21 +178,47 @@ static void file_end(struct stwi_outbox *outbox, struct stwi_msg *msg, stw_cause
   outbox->end_count++;
 }
 
-/* Ends a message in its place; the ring is tidied by the caller, once per batch. */
+static bool is_stranger(const struct stwi_outbox *outbox, const struct stwi_msg *msg) {
+  return msg->id.number != msg->number || msg->id.stream != outbox->stream;
+}
+
+/* A standing message stands no longer. */
+static void uncount(struct stwi_outbox *outbox, struct stwi_msg *msg) {
+  if (msg->key_size > 0)
+    stwi_keys_remove(outbox->keys, msg);
+  outbox->messages--;
+  outbox->bytes -= msg->size;
+  outbox->strangers -= is_stranger(outbox, msg);
+}
+
+static void fly(struct stwi_outbox *outbox, struct stwi_msg *msg) {
+  msg->state = STW_MESSAGE_INFLIGHT;
+  outbox->inflight++;
+  outbox->inflight_bytes += msg->size;
+}
+
+static void land(struct stwi_outbox *outbox, const struct stwi_msg *msg) {
+  outbox->inflight--;
+  outbox->inflight_bytes -= msg->size;
+}
+
+/* Ends a message in its place, or parks it; the ring is tidied by the caller, once per batch. */
 static void end_in_place(struct stwi_outbox *outbox, struct stwi_msg *msg,
                          enum stwi_msg_input input, stw_cause cause) {
   const stw_message_state next = stwi_msg_next(msg->state, input, msg->guarantee);
   assert(next != STW_MESSAGE_STATE_COUNT);
-  outbox->inflight -= msg->state == STW_MESSAGE_INFLIGHT;
-  if (msg->key_size > 0)
-    stwi_keys_remove(outbox->keys, msg);
+  if (msg->state == STW_MESSAGE_INFLIGHT)
+    land(outbox, msg);
+  uncount(outbox, msg);
   msg->state = (uint8_t)next;
-  outbox->counts[next]++;
-  outbox->messages--;
-  outbox->bytes -= msg->size;
+  msg->cause = (uint16_t)cause;
   outbox->ended++;
   outbox->ended_bytes += msg->size;
-  file_end(outbox, msg, cause);
+  leave(outbox, msg, next == STW_MESSAGE_HELD || is_letter(outbox, next));
+  if (next == STW_MESSAGE_HELD)
+    return;
+  outbox->counts[next]++;
+  stwi_outbox_file_end(outbox, msg, cause);
 }
 
 void stwi_outbox_end(struct stwi_outbox *outbox, struct stwi_msg *msg, enum stwi_msg_input input,
@@ -167,10 +231,13 @@ size_t stwi_outbox_ends(struct stwi_outbox *outbox, struct stwi_msg_end *ends, s
   size_t count = 0;
   while (count < max && outbox->ends != NULL) {
     struct stwi_msg *msg = outbox->ends;
-    ends[count++] = (struct stwi_msg_end){msg->number, msg->state, msg->cause};
+    ends[count++] = (struct stwi_msg_end){msg->number, msg->id, (stw_lane)msg->lane, msg->state,
+                                          (stw_cause)msg->cause};
     outbox->ends = msg->next_end;
     outbox->end_count--;
-    release(msg->home);
+    msg->ttl_ns = 0; /* a letter has none any more */
+    msg->is_end_due = false;
+    stwi_chunk_release(msg->home);
   }
   return count;
 }
@@ -186,7 +253,31 @@ void stwi_outbox_fini(struct stwi_outbox *outbox) {
   stwi_outbox_init(outbox, outbox->messages_max, outbox->bytes_max, outbox->overflow);
 }
 
+bool stwi_outbox_pull(struct stwi_outbox *outbox, struct stwi_msg *msg) {
+  const uint32_t offset = seek(outbox, msg->number - 1);
+  if (msg->number == 0 || offset == outbox->count || at(outbox, offset) != msg)
+    return false;
+  if (stands(msg)) {
+    uncount(outbox, msg);
+  } else {
+    outbox->ended--;
+    outbox->ended_bytes -= msg->size;
+  }
+  outbox->cursor -= offset < outbox->cursor;
+  for (uint32_t i = offset; i + 1 < outbox->count; i++)
+    *place(outbox, i) = at(outbox, i + 1);
+  outbox->count--;
+  return true;
+}
+
 /* ---- taking ---- */
+
+bool stwi_outbox_reserve(struct stwi_outbox *outbox, uint64_t messages, uint64_t keyed) {
+  if (messages > UINT32_MAX)
+    return false;
+  return (messages == 0 || ring_reserve(outbox, messages)) &&
+         (keyed == 0 || stwi_keys_reserve(&outbox->keys, (uint32_t)keyed));
+}
 
 static bool reserve(struct stwi_outbox *outbox, const struct stwi_chunk *chunks) {
   uint64_t messages = 0, keyed = 0;
@@ -194,25 +285,37 @@ static bool reserve(struct stwi_outbox *outbox, const struct stwi_chunk *chunks)
     messages += chunk->count;
     keyed += chunk->keyed;
   }
-  if (messages > UINT32_MAX)
-    return false;
-  return (messages == 0 || ring_reserve(outbox, messages)) &&
-         (keyed == 0 || stwi_keys_reserve(&outbox->keys, (uint32_t)keyed));
+  return stwi_outbox_reserve(outbox, messages, keyed);
 }
 
 static bool is_over(const struct stwi_outbox *outbox) {
-  return outbox->messages > outbox->messages_max || outbox->bytes > outbox->bytes_max;
+  uint64_t messages = outbox->messages, bytes = outbox->bytes;
+  if (outbox->beside != NULL) {
+    messages += outbox->beside->messages + outbox->parked->held;
+    bytes += outbox->beside->bytes + outbox->parked->held_bytes;
+  }
+  return messages > outbox->messages_max || bytes > outbox->bytes_max;
 }
 
-/* Ends the oldest queued messages, all but the newest, until the rest is within the bounds. */
-static void drop_oldest(struct stwi_outbox *outbox) {
-  while (!stands(at(outbox, outbox->cursor)))
-    outbox->cursor++;
-  for (uint32_t i = outbox->cursor; i + 1 < outbox->count && is_over(outbox); i++) {
+/* Ends the oldest queued messages, up to `keep` of the newest, until the rest is within the
+ * bounds. */
+static void drop_oldest(struct stwi_outbox *outbox, uint32_t keep) {
+  for (uint32_t i = outbox->cursor; i + keep < outbox->count && is_over(outbox); i++) {
     struct stwi_msg *msg = at(outbox, i);
     if (msg->state == STW_MESSAGE_QUEUED)
       end_in_place(outbox, msg, STWI_MSG_DROP, STW_CAUSE_REQUESTED);
   }
+}
+
+/* The control lane's messages outlive those of the data lane. */
+static void make_room(struct stwi_outbox *outbox) {
+  if (outbox->beside != NULL && outbox->lane == STW_LANE_CONTROL) {
+    drop_oldest(outbox->beside, 0);
+    tidy(outbox->beside);
+  }
+  while (outbox->cursor < outbox->count && !stands(at(outbox, outbox->cursor)))
+    outbox->cursor++;
+  drop_oldest(outbox, 1);
 }
 
 static void replace_by_key(struct stwi_outbox *outbox, struct stwi_msg *msg) {
@@ -224,10 +327,21 @@ static void replace_by_key(struct stwi_outbox *outbox, struct stwi_msg *msg) {
 static void refuse(struct stwi_outbox *outbox, struct stwi_msg *msg) {
   msg->state = STW_MESSAGE_DROPPED;
   outbox->counts[STW_MESSAGE_DROPPED]++;
-  file_end(outbox, msg, STW_CAUSE_REQUESTED);
+  stwi_outbox_file_end(outbox, msg, STW_CAUSE_REQUESTED);
 }
 
-static void take_one(struct stwi_outbox *outbox, struct stwi_msg *msg, stwi_time now) {
+void stwi_outbox_place(struct stwi_outbox *outbox, struct stwi_msg *msg) {
+  msg->home->live++;
+  ring_push(outbox, msg);
+  outbox->messages++;
+  outbox->bytes += msg->size;
+  outbox->strangers += is_stranger(outbox, msg);
+  const stwi_time due = stwi_msg_due(msg);
+  if (due < outbox->next_expiry)
+    outbox->next_expiry = due;
+}
+
+void stwi_outbox_take_one(struct stwi_outbox *outbox, struct stwi_msg *msg, stwi_time now) {
   assert(msg->number > outbox->taken);
   outbox->taken = msg->number;
   msg->admitted = now;
@@ -238,51 +352,56 @@ static void take_one(struct stwi_outbox *outbox, struct stwi_msg *msg, stwi_time
     refuse(outbox, msg);
     return;
   }
-  msg->home->live++;
-  ring_push(outbox, msg);
-  outbox->messages++;
-  outbox->bytes += msg->size;
-  const stwi_time due = due_of(msg);
-  if (due < outbox->next_expiry)
-    outbox->next_expiry = due;
+  stwi_outbox_place(outbox, msg);
+  stwi_outbox_tell(outbox, STWI_STORE_PUT, msg);
   if (msg->key_size > 0)
     replace_by_key(outbox, msg);
   if (is_over(outbox) && outbox->overflow == STWI_OVERFLOW_DROP_OLDEST)
-    drop_oldest(outbox);
+    make_room(outbox);
   if (outbox->ended > 0)
     tidy(outbox);
 }
 
+void stwi_outbox_tidy(struct stwi_outbox *outbox) {
+  tidy(outbox);
+}
+
 bool stwi_outbox_take(struct stwi_outbox *outbox, struct stwi_chunk *chunks, stwi_time now) {
-  if (!reserve(outbox, chunks)) {
-    give_back_when_empty(outbox);
-    return false;
-  }
-  while (chunks != NULL) {
+  const bool has_room = reserve(outbox, chunks);
+  while (has_room && chunks != NULL) {
     struct stwi_chunk *chunk = chunks;
     chunks = chunk->next;
     chunk->live = 1; /* held while it is walked */
     for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg))
-      take_one(outbox, msg, now);
-    release(chunk);
+      stwi_outbox_take_one(outbox, msg, now);
+    stwi_chunk_release(chunk);
   }
   give_back_when_empty(outbox);
-  return true;
+  return has_room;
 }
 
 /* ---- writing ---- */
 
+uint64_t stwi_outbox_inflight(const struct stwi_outbox *outbox) {
+  return outbox->inflight + (outbox->beside == NULL ? 0 : outbox->beside->inflight);
+}
+
+static bool may_write(const struct stwi_outbox *outbox, const struct stwi_msg *msg) {
+  return msg->number <= outbox->stored_upto &&
+         !(outbox->bars_exactly && msg->guarantee == STW_EXACTLY_ONCE);
+}
+
 struct stwi_msg *stwi_outbox_next(struct stwi_outbox *outbox, stwi_time now) {
-  if (outbox->is_cautious && outbox->inflight > 0)
+  const struct stwi_outbox *beside = outbox->beside;
+  const bool is_cautious = outbox->is_cautious || (beside != NULL && beside->is_cautious);
+  if (is_cautious && stwi_outbox_inflight(outbox) > 0)
     return NULL;
   while (outbox->cursor < outbox->count) {
     struct stwi_msg *msg = at(outbox, outbox->cursor);
-    if (msg->state == STW_MESSAGE_HELD)
-      return NULL;
     if (!stands(msg))
       outbox->cursor++;
-    else if (due_of(msg) > now)
-      return msg;
+    else if (stwi_msg_due(msg) > now)
+      return may_write(outbox, msg) ? msg : NULL;
     else
       stwi_outbox_end(outbox, msg, STWI_MSG_EXPIRE, STW_CAUSE_REQUESTED);
   }
@@ -291,10 +410,9 @@ struct stwi_msg *stwi_outbox_next(struct stwi_outbox *outbox, stwi_time now) {
 
 void stwi_outbox_wrote(struct stwi_outbox *outbox, struct stwi_msg *msg) {
   assert(at(outbox, outbox->cursor) == msg && msg->state == STW_MESSAGE_QUEUED);
-  msg->state = STW_MESSAGE_INFLIGHT;
+  fly(outbox, msg);
   outbox->replayed += msg->attempts > 0;
   msg->attempts++;
-  outbox->inflight++;
   outbox->written_upto = msg->number;
   outbox->cursor++;
 }
@@ -303,35 +421,28 @@ void stwi_outbox_wrote(struct stwi_outbox *outbox, struct stwi_msg *msg) {
 
 /* Settles from the front: what was written on this link up to `upto`. */
 static void settle(struct stwi_outbox *outbox, uint64_t upto) {
+  const uint32_t before = outbox->count;
   while (outbox->cursor > 0 && at(outbox, 0)->number <= upto) {
     struct stwi_msg *msg = at(outbox, 0);
     if (msg->state == STW_MESSAGE_INFLIGHT) {
-      if (msg->key_size > 0)
-        stwi_keys_remove(outbox->keys, msg);
+      const bool is_told = outbox->strangers > 0 && is_stranger(outbox, msg);
+      uncount(outbox, msg);
       msg->state = STW_MESSAGE_SETTLED;
-      outbox->inflight--;
-      outbox->messages--;
-      outbox->bytes -= msg->size;
+      land(outbox, msg);
       outbox->counts[STW_MESSAGE_SETTLED]++;
+      if (is_told)
+        stwi_outbox_file_end(outbox, msg, STW_CAUSE_REQUESTED);
     } else {
       outbox->ended--;
       outbox->ended_bytes -= msg->size;
     }
     ring_pop(outbox);
   }
-}
-
-/* The offset of the first message with a number > after. */
-static uint32_t seek(const struct stwi_outbox *outbox, uint64_t after) {
-  uint32_t low = 0, high = outbox->count;
-  while (low < high) {
-    const uint32_t middle = low + (high - low) / 2;
-    if (at(outbox, middle)->number > after)
-      high = middle;
-    else
-      low = middle + 1;
-  }
-  return low;
+  if (outbox->tell == NULL || outbox->count == before)
+    return;
+  const struct stwi_store_change change = {
+      .op = STWI_STORE_SETTLED, .lane = outbox->lane, .number = upto};
+  outbox->tell(outbox->tell_to, &change);
 }
 
 /* Marks what was written on this link after `from` up to `upto`: past `from`, the highest number
@@ -363,26 +474,48 @@ bool stwi_outbox_prove(struct stwi_outbox *outbox, stw_proof proof, uint64_t upt
   return upto > known;
 }
 
+uint64_t stwi_outbox_stored(struct stwi_outbox *outbox, uint64_t upto) {
+  uint64_t news = 0;
+  if (upto > outbox->taken)
+    upto = outbox->taken;
+  for (uint32_t i = seek(outbox, outbox->stored_upto); i < outbox->count; i++) {
+    struct stwi_msg *msg = at(outbox, i);
+    if (msg->number > upto)
+      break;
+    if (msg->proof >= STW_PROOF_STORED)
+      continue;
+    msg->proof = STW_PROOF_STORED;
+    news++;
+  }
+  if (outbox->stored_upto < upto)
+    outbox->stored_upto = upto;
+  return news;
+}
+
 /* ---- the link is lost ---- */
 
 static bool is_replaced(const struct stwi_outbox *outbox, const struct stwi_msg *msg) {
   if (msg->key_size == 0)
     return false;
   const struct stwi_msg *latest = stwi_keys_latest(outbox->keys, msg);
-  return latest != NULL && latest != msg;
+  return latest != NULL && latest->number > msg->number;
+}
+
+static bool is_doubtful(const struct stwi_outbox *outbox, const struct stwi_msg *msg) {
+  return outbox->fate != STWI_UNKNOWN_REPLAY || msg->guarantee == STW_AT_MOST_ONCE;
 }
 
 static void requeue(struct stwi_outbox *outbox, struct stwi_msg *msg) {
-  if (stwi_msg_next(msg->state, STWI_MSG_LINK_LOST, msg->guarantee) != STW_MESSAGE_QUEUED) {
-    end_in_place(outbox, msg, STWI_MSG_LINK_LOST, STW_CAUSE_ABNORMAL_FIN);
+  if (is_doubtful(outbox, msg)) {
+    end_in_place(outbox, msg, STWI_MSG_DOUBT, STW_CAUSE_ABNORMAL_FIN);
     return;
   }
   msg->state = STW_MESSAGE_QUEUED;
-  outbox->inflight--;
+  land(outbox, msg);
   if (is_replaced(outbox, msg))
     end_in_place(outbox, msg, STWI_MSG_DROP, STW_CAUSE_SUPERSEDED);
-  else if (due_of(msg) < outbox->next_expiry)
-    outbox->next_expiry = due_of(msg);
+  else if (stwi_msg_due(msg) < outbox->next_expiry)
+    outbox->next_expiry = stwi_msg_due(msg);
 }
 
 void stwi_outbox_link_lost(struct stwi_outbox *outbox, uint64_t *messages, uint64_t *bytes) {
@@ -400,6 +533,62 @@ void stwi_outbox_link_lost(struct stwi_outbox *outbox, uint64_t *messages, uint6
   tidy(outbox);
 }
 
+void stwi_outbox_unlink(struct stwi_outbox *outbox, uint64_t *messages, uint64_t *bytes) {
+  *messages = *bytes = 0;
+  for (uint32_t i = 0; i < outbox->cursor; i++) {
+    struct stwi_msg *msg = at(outbox, i);
+    if (!stands(msg))
+      continue;
+    msg->state = STW_MESSAGE_QUEUED;
+    land(outbox, msg);
+    if (stwi_msg_due(msg) < outbox->next_expiry)
+      outbox->next_expiry = stwi_msg_due(msg);
+    ++*messages;
+    *bytes += msg->size;
+  }
+  outbox->cursor = 0;
+  outbox->written_upto = 0;
+  tidy(outbox);
+}
+
+void stwi_outbox_arrived(struct stwi_outbox *outbox, uint64_t upto, uint64_t *messages,
+                         uint64_t *bytes) {
+  *messages = *bytes = 0;
+  while (outbox->cursor < outbox->count && at(outbox, outbox->cursor)->number <= upto) {
+    struct stwi_msg *msg = at(outbox, outbox->cursor++);
+    if (!stands(msg))
+      continue;
+    fly(outbox, msg);
+    *messages += msg->attempts > 0;
+    *bytes += msg->attempts > 0 ? msg->size : 0;
+  }
+  if (outbox->written_upto < upto)
+    outbox->written_upto = upto;
+}
+
+bool stwi_outbox_reject(struct stwi_outbox *outbox, uint64_t number, stw_cause cause) {
+  struct stwi_msg *msg = stwi_outbox_find(outbox, number);
+  if (msg == NULL)
+    return false;
+  if (msg->state != STW_MESSAGE_INFLIGHT && at(outbox, outbox->cursor) == msg) {
+    fly(outbox, msg);
+    outbox->cursor++;
+  }
+  if (msg->state != STW_MESSAGE_INFLIGHT)
+    return false;
+  stwi_outbox_end(outbox, msg, STWI_MSG_POISON, cause);
+  return true;
+}
+
+void stwi_outbox_doubt(struct stwi_outbox *outbox, stw_cause cause) {
+  for (uint32_t i = 0; i < outbox->count; i++) {
+    struct stwi_msg *msg = at(outbox, i);
+    if (stands(msg) && msg->attempts > 0 && is_doubtful(outbox, msg))
+      end_in_place(outbox, msg, STWI_MSG_DOUBT, cause);
+  }
+  tidy(outbox);
+}
+
 /* ---- time and the host ---- */
 
 stwi_time stwi_outbox_expire(struct stwi_outbox *outbox, stwi_time now) {
@@ -408,7 +597,7 @@ stwi_time stwi_outbox_expire(struct stwi_outbox *outbox, stwi_time now) {
   stwi_time next = STWI_NEVER;
   for (uint32_t i = outbox->cursor; i < outbox->count; i++) {
     struct stwi_msg *msg = at(outbox, i);
-    const stwi_time due = stands(msg) ? due_of(msg) : STWI_NEVER;
+    const stwi_time due = stands(msg) ? stwi_msg_due(msg) : STWI_NEVER;
     if (due <= now)
       end_in_place(outbox, msg, STWI_MSG_EXPIRE, STW_CAUSE_REQUESTED);
     else if (due < next)

@@ -29,7 +29,7 @@ void stwi_outbox_strike(struct stwi_outbox *outbox, stw_cause cause) {
   outbox->is_cautious = true;
   if (outbox->cautious_until < outbox->written_upto)
     outbox->cautious_until = outbox->written_upto;
-  if (outbox->suspect_strikes < STRIKES_MAX || outbox->inflight > 1)
+  if (outbox->suspect_strikes < STRIKES_MAX || stwi_outbox_inflight(outbox) > 1)
     return;
   outbox->suspect_number = 0;
   outbox->suspect_strikes = 0;

@@ -4,15 +4,20 @@
  * writer thread commits batch after batch and wakes the engine, which collects what has become
  * true.  The contract for failures:
  *
- *   level process   survives kill -9; after a power loss the last commits may be missing, never a
- * hole level durable   what was reported committed survives power loss failed write or sync   the
- * file is not used again: a new one is begun beside it, everything is asked for again (wants_all),
- * committed, and renamed over; if that fails too: FAILED, tried again every 5 s no space FULL: what
- * came stays in memory, the removal of messages goes on (a reserve file is given up for it), tried
- * again every second damaged file    moved aside as <path>.damaged-<time>, a new one begun:
- * MOVED_ASIDE newer schema, foreign file, other owner, symlink, world-writable folder: refused,
- * untouched locked          refused; the sentence names the pid that holds it fork            the
- * child's copy is dead: every call does nothing, free does not touch the file
+ * - Level process survives kill -9; after a power loss the last commits may be missing, never one
+ *   in the middle.  Level durable: what was reported as committed survives power loss.
+ * - A write or sync that fails: the handle is not used again.  Everything is asked for again
+ *   (wants_all), written to a new file, and that takes the path's place: REWRITTEN.  If that fails
+ *   too: FAILED, tried again every 5 s; what comes meanwhile is not kept.
+ * - No space (also quota, file size): FULL.  What came stays in memory, the removal of messages
+ * goes on (a reserve of 64 KiB is given up for it), tried again every second.
+ * - Another program holds the file locked, or no memory: FAILED, the same handle is tried again
+ *   every second.
+ * - A damaged file is moved aside as <path>.damaged-<time>; a new one, with a new stream and a new
+ *   session, takes what can be read: MOVED_ASIDE.
+ * - Newer version, foreign file, other owner, symbolic or hard link, folder that everybody can
+ * write to: refused, untouched.  Locked: refused; the sentence names the pid that holds it.
+ * - fork: the child's copy is dead: every call does nothing, close does not touch the file.
  */
 #ifndef STWI_IO_STORE_H
 #define STWI_IO_STORE_H
@@ -38,7 +43,8 @@ struct stwi_store_ops {
   bool (*add)(void *store, const struct stwi_store_change *change);
   /* End of a turn: hands the batch to the writer if it has any. Engine thread. */
   void (*flush)(void *store);
-  /* Engine thread. */
+  /* Engine thread.  Where the news say wants_all, what was added before is void, and what is added
+   * until the next flush must be everything. */
   void (*collect)(void *store, struct stwi_store_news *news);
   /* Commits what is left, marks the file as closed in order, joins the writer, unlocks, frees.
    * Bounded by `patience_ms`, then the file is left unclean (but whole). Any thread. */
@@ -73,7 +79,8 @@ stw_status stwi_store_sqlite_open(const struct stwi_store_options *options,
 
 struct stwi_store_file; /* one thread at a time */
 
-/* `may_edit` locks it.  Nothing is written by opening. E_LOCKED, E_FORMAT, E_STORE, E_MEMORY. */
+/* `may_edit` locks it.  No message is changed by opening.  E_LOCKED, E_BUSY (in use by this
+ * process), E_FORMAT, E_STORE, E_MEMORY. */
 stw_status stwi_store_file_open(const char *path, bool may_edit, struct stwi_store_file **file,
                                 char *detail);
 void stwi_store_file_close(struct stwi_store_file *file);
@@ -89,7 +96,7 @@ stw_status stwi_store_file_body(struct stwi_store_file *file, stw_message_id id,
 stw_status stwi_store_file_edit(struct stwi_store_file *file, stw_message_id id, stw_edit edit,
                                 char *detail);
 /* Adds messages (their ids kept, those present left out) in one transaction. */
-stw_status stwi_store_file_add(struct stwi_store_file *file, const struct stwi_chunk *chunks,
+stw_status stwi_store_file_add(struct stwi_store_file *file, struct stwi_chunk *chunks,
                                uint64_t *count, char *detail);
 stw_status stwi_store_file_check(struct stwi_store_file *file, stw_outbox_report *report,
                                  char *detail);

@@ -107,16 +107,20 @@ static bool is_unreadable(struct stwi_ws_lane *lane, const char *text, size_t si
          (memmem(text, size, "pars", 4) != NULL || memmem(text, size, "missing", 7) != NULL);
 }
 
+/* The kernel tells recv() of a reset a moment before TCP_INFO shows it, so what is left unread says
+ * more about an answer than the state of the socket. */
 static struct stwi_ws_failure why_not_upgraded(struct stwi_ws_lane *lane, const char *text,
                                                size_t size) {
-  const bool was_reset = stwi_tcp_state(lws_get_socket_fd(lane->wsi)).is_reset;
-  const unsigned status = was_reset ? unread_status(lane) : parsed_status(lane);
-  if (is_refusal(status) && (was_reset || is_unreadable(lane, text, size)))
-    return refusal(status);
-  if (is_unreadable(lane, text, size))
+  const unsigned unread = unread_status(lane), parsed = parsed_status(lane);
+  const bool is_bad = unread == 0 && is_unreadable(lane, text, size);
+  if (is_refusal(unread))
+    return refusal(unread);
+  if (is_refusal(parsed) && is_bad)
+    return refusal(parsed);
+  if (is_bad)
     return stwi_ws_failure(STW_CAUSE_UPGRADE_INVALID,
                            "the answer is not HTTP/1.1, or its header is over 4096 bytes");
-  if (was_reset)
+  if (stwi_tcp_state(lws_get_socket_fd(lane->wsi)).is_reset)
     return stwi_ws_failure(STW_CAUSE_TCP_RESET, "the connection was reset during the upgrade");
   return stwi_ws_failure(STW_CAUSE_UPGRADE_EOF,
                          "the connection ended before the upgrade was answered");

@@ -26,6 +26,10 @@ local function setting(settings, name)
   return core.duration(settings[name] or core.words.options[name].default)
 end
 
+local function setting_of(settings, name)
+  return settings[name] or core.words.options[name].default
+end
+
 function Conn.new(handle, settings, credentials)
   return setmetatable({
     _core = handle,
@@ -38,8 +42,12 @@ function Conn.new(handle, settings, credentials)
     _bytes = 0,
     _absorbed = 0,
     _handlers = {},
-    _receipts = setmetatable({}, weak),
-    _proven = {},
+    _receipts = setmetatable({}, weak), -- by id
+    _proven = { data = {}, control = {} },
+    _is_session = setting_of(settings, "profile") == "session",
+    _is_auto = setting_of(settings, "processed") == "auto",
+    _has_file = setting_of(settings, "outbox") ~= "",
+    _taken = {}, -- by lane: the numbers of the last messages that were handed out
     _releasers = {},
   }, Conn)
 end
@@ -54,16 +62,28 @@ local absorbers = {}
 
 function absorbers.proof(self, event)
   local level = Receipt.strength[event.proof]
-  if event.upto > (self._proven[level] or 0) then
-    self._proven[level] = event.upto
+  local proven = self._proven[event.lane]
+  if event.upto > (proven[level] or 0) then
+    proven[level] = event.upto
+  end
+  if level > Receipt.strength.received then
+    self._is_session = true
   end
 end
 
 function absorbers.message_ended(self, event)
-  local receipt = self._receipts[event.number]
-  if receipt and receipt.id == event.id then
+  local receipt = self._receipts[event.id]
+  if not receipt then
+    return
+  elseif event.state == "settled" then
+    receipt.settled = true
+  else
     receipt.ended = event
   end
+end
+
+function absorbers.downgraded(self)
+  self._is_session = false
 end
 
 function absorbers.no_pong(self)
@@ -181,13 +201,22 @@ end
 
 -- What receipts ask -----------------------------------------------------------------------------
 
-function Conn:_strongest_proof(number)
+function Conn:_strongest_proof(lane, number)
+  local proven = self._proven[lane]
   for level = #core.words.proofs, 2, -1 do
-    if (self._proven[level] or 0) >= number then
+    if (proven[level] or 0) >= number then
       return level
     end
   end
   return 1
+end
+
+-- The strength at which messages settle.
+function Conn:_settling()
+  if self._has_no_pong then
+    return Receipt.strength.written
+  end
+  return self._is_session and Receipt.strength.accepted or Receipt.strength.received
 end
 
 function Conn:_is_without_pong()
@@ -196,6 +225,39 @@ end
 
 function Conn:has_ended()
   return self._ended ~= nil or self._is_freed == true
+end
+
+-- Processed -------------------------------------------------------------------------------------
+
+-- Told of a message that is handed out; those before it on its lane have been.
+local function note_taken(self, event)
+  if event.number then
+    self._taken[event.lane] = event.number
+    self._has_taken = true
+  end
+end
+
+-- The host asks for more: with processed = "auto" that says that what it had has taken effect.
+local function say_taken(self)
+  if self._is_auto and self._has_taken and not self._is_freed then
+    self._has_taken = false
+    for lane, number in pairs(self._taken) do
+      self._core:processed(lane, number)
+    end
+    self._taken = {}
+  end
+end
+
+--- Says that a message and all before it on its lane have taken effect, so that the server need not
+-- keep them; for processed = "manual".  A server that does not number messages is told nothing.
+function Conn:ack(message)
+  if type(message) ~= "table" or message.kind ~= "message" then
+    error("ack takes a message that arrived [argument]", 2)
+  elseif not message.number then
+    return true
+  end
+  local ok, text, code = self._core:processed(message.lane, message.number)
+  return ok, text, code
 end
 
 -- Handlers --------------------------------------------------------------------------------------
@@ -257,6 +319,7 @@ end
 
 local function deliver(self, event)
   local handlers = self._handlers[event.kind]
+  note_taken(self, event)
   if handlers then
     for index = 1, #handlers do
       guard.call(handlers[index], event, self)
@@ -270,6 +333,7 @@ end
 --- Calls the handlers for a batch of what has happened; never waits.
 -- Answers how many events there were; nil, message, "closed" once the last one has been dealt with.
 function Conn:dispatch()
+  say_taken(self)
   if self._head > self._tail and not self._is_freed then
     local count, message, code = pull(self)
     if not count then
@@ -298,9 +362,11 @@ end
 function Conn:recv(timeout)
   local seconds = core.duration(timeout)
   local deadline = seconds and core.now() + seconds
+  say_taken(self)
   while true do
     local event = take(self)
     if event and event.kind == "message" then
+      note_taken(self, event)
       return event
     elseif event then
       deliver(self, event)
@@ -329,6 +395,7 @@ end
 --- All that has happened since, as an array of events; never waits and calls no handler.
 -- nil, message, "closed" once the last event has been taken.
 function Conn:poll()
+  say_taken(self)
   local is_empty = self._head > self._tail
   if is_empty and self:has_ended() then
     return ended_refusal(self)
@@ -341,6 +408,7 @@ function Conn:poll()
   local events = {}
   for index = self._head, self._tail do
     events[#events + 1] = self._queue[index]
+    note_taken(self, self._queue[index])
   end
   self._queue, self._head, self._tail, self._bytes = {}, 1, 0, 0
   return events
@@ -366,7 +434,8 @@ local function send_when_room(self, data, options)
 end
 
 --- Queues a message and returns at once.  Text (UTF-8) unless { binary = true }.
--- Options: ttl, key, guarantee, text, binary, and wait: how long to wait for room in a full outbox.
+-- Options: ttl, key, guarantee, lane, text, binary, and wait: how long to wait for room in a full
+-- outbox.
 -- A receipt, or nil, message, code: "full", "too_big", "closed", ...
 function Conn:send(data, options)
   local id, number, code = self._core:send(data, options)
@@ -376,8 +445,8 @@ function Conn:send(data, options)
   if not id then
     return nil, number, code
   end
-  local receipt = Receipt.new(self, id, number)
-  self._receipts[number] = receipt
+  local receipt = Receipt.new(self, id, number, options and options.lane or "data")
+  self._receipts[id] = receipt
   return receipt
 end
 
@@ -388,8 +457,8 @@ function Conn:send_many(messages, options)
   local receipts = {}
   for index, id in ipairs(ids or taken or {}) do
     local at = (ids and number or first) + index - 1
-    receipts[index] = Receipt.new(self, id, at)
-    self._receipts[at] = receipts[index]
+    receipts[index] = Receipt.new(self, id, at, options and options.lane or "data")
+    self._receipts[id] = receipts[index]
   end
   if ids then
     return receipts
@@ -485,8 +554,27 @@ function Conn:stats()
   return stats, message, code
 end
 
+-- Stands for the outbox of a conn that was freed.
+local gone = setmetatable({}, { __index = function()
+  return function()
+    return nil, "this conn was closed and freed; connect a new one", "closed"
+  end
+end })
+
+--- What must still reach the peer.
 function Conn:outbox()
-  return Outbox.new(self._core)
+  local handle = self._core:outbox() or gone
+  return Outbox.new(handle, function(id)
+    local receipt = self._receipts[id]
+    if not receipt then
+      return nil
+    end
+    local was_moved, ended = receipt.moved, receipt.ended
+    receipt.moved, receipt.ended = true, nil
+    return function()
+      receipt.moved, receipt.ended = was_moved, ended
+    end
+  end)
 end
 
 --- The name of the last cause.
@@ -552,6 +640,9 @@ local function undelivered(self)
     return true
   end
   local message = ("%d messages did not get the proof they want"):format(count)
+  if view and view.has_store then
+    message = message .. "; they stay in the outbox file, and the next conn sends them"
+  end
   return nil, message, "undelivered", self:outbox():list(UNDELIVERED_LISTED) or {}
 end
 
@@ -564,6 +655,7 @@ function Conn:close(timeout)
     return true
   end
   if not self._ended then
+    say_taken(self)
     local ok, message, code = self._core:close(seconds)
     if not ok and code ~= "closed" then
       return nil, message, code

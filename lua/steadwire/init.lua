@@ -8,6 +8,7 @@
 local core = require "steadwire.core"
 local Conn = require "steadwire.conn"
 local guard = require "steadwire.guard"
+local Outbox = require "steadwire.outbox"
 
 local steadwire = {
   version = core.version(),
@@ -45,6 +46,16 @@ function steadwire.connect(options)
     error(("%s [%s]"):format(message, code), 2)
   end
   return nil, message, code
+end
+
+--- Opens an outbox file that no conn uses; without `may_edit` one in use can be read too.
+-- The outbox, or nil, message, code: "locked", "format", "store", "busy".
+function steadwire.outbox(path, may_edit)
+  local handle, message, code = core.outbox(path, may_edit)
+  if not handle then
+    return nil, message, code
+  end
+  return Outbox.new(handle)
 end
 
 local function dispatch_all(conns, outcome)

@@ -29,6 +29,8 @@
 ---| "dead"
 ---| "unknown"
 
+---@alias steadwire.Lane "data"|"control"
+
 ---@alias steadwire.Guarantee "at_least_once"|"at_most_once"|"exactly_once"
 
 ---@alias steadwire.EventKind
@@ -45,6 +47,9 @@
 ---| "stale"
 ---| "credentials_needed"
 ---| "retry"
+---| "store"
+---| "downgraded"
+---| "session_stale"
 ---| "closed"
 
 ---Why a call was refused, or a wait ended.
@@ -52,6 +57,7 @@
 
 ---The options of a conn; docs/options.md explains each.
 ---@class steadwire.Options
+---@field allow_downgrade? boolean default false
 ---@field ca_file? string
 ---@field causes? table<string|integer, string>
 ---@field client_cert? string
@@ -60,6 +66,8 @@
 ---@field connect_timeout? steadwire.Duration default 30s
 ---@field credentials? "off"|"host"|steadwire.CredentialsFunction default off
 ---@field credentials_timeout? steadwire.Duration default 5s
+---@field dead_letters? integer default 1000
+---@field durability? "durable"|"process" default durable
 ---@field guarantee? "at_least_once"|"at_most_once"|"exactly_once" default at_least_once
 ---@field headers? table<string|integer, string>
 ---@field heartbeat? "ping"|"off" default ping
@@ -67,6 +75,7 @@
 ---@field heartbeat_timeout? steadwire.Duration default auto
 ---@field hedge? "auto"|"off" default auto
 ---@field inbound_buffer? integer|string default 4MiB
+---@field inbound_from? string|integer|integer[]
 ---@field inbound_key? string
 ---@field inbound_overflow? "pause"|"drop_oldest"|"latest_by_key" default pause
 ---@field insecure? boolean default false
@@ -75,9 +84,12 @@
 ---@field name? string
 ---@field open_timeout? steadwire.Duration default 5s
 ---@field origin? string
+---@field outbox? string
 ---@field outbox_bytes? integer|string default 64MiB
 ---@field outbox_messages? integer default 10000
 ---@field outbox_overflow? "reject"|"drop_oldest"|"drop_newest"|"coalesce" default reject
+---@field processed? "auto"|"manual" default auto
+---@field profile? "plain"|"session" default plain
 ---@field proxy? string
 ---@field ready_timeout? steadwire.Duration default 5s
 ---@field ready_when? string
@@ -86,6 +98,7 @@
 ---@field server_name? string
 ---@field stale_action? "event"|"opening"|"relink" default event
 ---@field subprotocols? string|string[]
+---@field unknown_fate? "replay"|"ask"|"fail" default replay
 ---@field url string|string[]
 ---@field user_agent? string
 
@@ -101,6 +114,7 @@
 ---@field ttl? steadwire.Duration
 ---@field key? string a later message with the same key replaces this one while it is queued
 ---@field guarantee? steadwire.Guarantee
+---@field lane? steadwire.Lane
 ---@field text? boolean true unless `binary` says otherwise
 ---@field binary? boolean
 ---@field wait? steadwire.Duration how long to wait for room in a full outbox
@@ -114,6 +128,10 @@
 ---@class steadwire.Message: steadwire.Event
 ---@field data string
 ---@field text boolean
+---@field lane steadwire.Lane
+---@field replayed boolean the server had sent it on an earlier link already
+---@field id? string nil if the server does not number its messages
+---@field number? integer its place in its lane, for inbound_from
 
 ---@class steadwire.StateEvent: steadwire.Event
 ---@field from steadwire.State
@@ -129,6 +147,7 @@
 
 ---@class steadwire.ProofEvent: steadwire.Event
 ---@field proof steadwire.Proof
+---@field lane steadwire.Lane
 ---@field upto integer
 
 ---@class steadwire.EndedEvent: steadwire.Event
@@ -146,6 +165,18 @@
 ---@field reason string
 ---@field known boolean
 ---@field messages integer
+---@field lane steadwire.Lane
+---@field from? integer in a session: the first of the numbers that will never come
+---@field to? integer
+
+---@class steadwire.StoreEvent: steadwire.Event
+---@field health string one of steadwire.words.stores
+---@field messages integer when recovered or adopted: how many
+---@field detail string
+
+---@class steadwire.SessionStaleEvent: steadwire.Event
+---@field messages integer whose fate is not known
+---@field detail string
 
 ---@class steadwire.StaleEvent: steadwire.Event
 ---@field silence number
@@ -180,7 +211,11 @@
 ---@field rtt? number
 ---@field outbox_messages integer
 ---@field outbox_bytes integer
+---@field outbox_parked integer
 ---@field last_number integer number of the last message that was taken
+---@field last_control_number integer the same of the control lane
+---@field has_session boolean
+---@field has_store boolean the outbox has a file, and it is well
 ---@field close_code? integer
 ---@field http_status? integer
 ---@field subprotocol string
@@ -188,7 +223,10 @@
 
 ---@class steadwire.Entry
 ---@field id string
----@field number integer
+---@field number integer its place in its lane; 0: parked
+---@field position integer
+---@field lane steadwire.Lane
+---@field cause? string why it is parked
 ---@field state steadwire.MessageState
 ---@field proof steadwire.Proof
 ---@field guarantee steadwire.Guarantee
@@ -219,6 +257,7 @@
 ---@field stop fun(): boolean true if an engine ran
 ---@field now fun(): number
 ---@field network fun(what: "up"|"down"|"changed"): true?, string?, string?
+---@field outbox fun(path: string, may_edit?: boolean): steadwire.Outbox?, string?, string?
 ---@field on_error fun(fn?: steadwire.Reporter): steadwire.Reporter answers the one before
 
 ---@class steadwire.Conn
@@ -230,6 +269,7 @@
 ---@field poll fun(self): steadwire.Event[]?, string?, string?
 ---@field dispatch fun(self): integer?, string?, string?
 ---@field wait fun(self, s?: steadwire.State, t?: steadwire.Duration): true?, string?, string?
+---@field ack fun(self, message: steadwire.Message): true?, string?, string?
 ---@field opening fun(self, key: string, data?: string, o?: table): true?, string?, string?
 ---@field ready fun(self): true?, string?, string?
 ---@field supply fun(self, credentials: steadwire.Credentials): true?, string?, string?
@@ -252,6 +292,9 @@
 ---@class steadwire.Receipt
 ---@field id string
 ---@field number integer
+---@field lane steadwire.Lane
+---@field settled? boolean it was moved and has the proof it wants
+---@field moved? boolean it has left its place
 ---@field conn steadwire.Conn
 ---@field ended? steadwire.EndedEvent how it ended without the proof it wanted
 ---@field proof fun(self): steadwire.Proof
@@ -259,8 +302,42 @@
 ---@field wait fun(self, p?: steadwire.Proof, t?: steadwire.Duration): true?, string?, string?
 ---@field cancel fun(self): true?, string?, string?
 
+---@class steadwire.Filter
+---@field state? steadwire.MessageState
+---@field lane? steadwire.Lane
+---@field key? string messages with exactly this key
+---@field older_than? steadwire.Duration
+
+---A message by its id, receipt or entry.
+---@alias steadwire.Named string|steadwire.Receipt|steadwire.Entry
+
+---@class steadwire.Report
+---@field queued table<steadwire.Lane, integer>
+---@field queued_bytes table<steadwire.Lane, integer>
+---@field last_number table<steadwire.Lane, integer>
+---@field held integer
+---@field dead integer
+---@field unknown integer
+---@field file_bytes integer
+---@field version integer
+---@field clean boolean its last user closed it in order
+---@field sound boolean
+---@field detail string
+
 ---@class steadwire.Outbox
----@field page fun(self, after?: integer): steadwire.Entry[]?, string?, string?
----@field list fun(self, max?: integer): steadwire.Entry[]?, string?, string?
----@field get fun(self, id: string): string?, string?, string?
----@field cancel fun(self, id: string): true?, string?, string?
+---@field page fun(self, c?: string, f?: steadwire.Filter): steadwire.Entry[]?, string?, string?
+---@field list fun(self, max?: integer, f?: steadwire.Filter): steadwire.Entry[]?, string?, string?
+---@field dead_letters fun(self, max?: integer): steadwire.Entry[]?, string?, string?
+---@field held fun(self, max?: integer): steadwire.Entry[]?, string?, string?
+---@field entry fun(self, m: steadwire.Named): steadwire.Entry?, string?, string?
+---@field get fun(self, m: steadwire.Named): string?, string?, string? the body
+---@field cancel fun(self, m: steadwire.Named): true?, string?, string?
+---@field hold fun(self, m: steadwire.Named): true?, string?, string?
+---@field release fun(self, m: steadwire.Named): true?, string?, string?
+---@field requeue fun(self, m: steadwire.Named): true?, string?, string?
+---@field prioritise fun(self, m: steadwire.Named): true?, string?, string?
+---@field demote fun(self, m: steadwire.Named): true?, string?, string?
+---@field export fun(self, path: string, f?: steadwire.Filter): integer?, string?, string?
+---@field import fun(self, path: string): integer?, string?, string?
+---@field check fun(self): steadwire.Report?, string?, string?
+---@field close fun(self): true?, string?, string?

@@ -15,24 +15,33 @@ end
 Receipt.strength = strength
 
 --- `ended` is the event that ended the message without the proof it wanted, nil so far.
-function Receipt.new(conn, id, number)
-  return setmetatable({ conn = conn, id = id, number = number }, Receipt)
+function Receipt.new(conn, id, number, lane)
+  return setmetatable({ conn = conn, id = id, number = number, lane = lane }, Receipt)
+end
+
+-- A moved message has left the sequence of its lane: it settles by an event of its own.
+local function strongest(self)
+  if self.settled then
+    return self.conn:_settling()
+  elseif self.moved then
+    return 1
+  end
+  return self.conn:_strongest_proof(self.lane, self.number)
 end
 
 --- The strongest proof so far: "none", "written", "received", ...
 function Receipt:proof()
   self.conn:_absorb()
-  return proofs[self.conn:_strongest_proof(self.number)]
+  return proofs[strongest(self)]
 end
 
 -- A message that left the outbox and did not end otherwise has the proof it wants.
 local function state_in_outbox(self)
-  local entries, message, code = self.conn:outbox():page(self.number - 1)
-  if not entries then
+  local entry, message, code = self.conn:outbox():entry(self)
+  if entry then
+    return entry.state
+  elseif code ~= "not_found" then
     return nil, message, code
-  end
-  if entries[1] and entries[1].number == self.number then
-    return entries[1].state
   end
   self.conn:_absorb()
   return self.ended and self.ended.state or "settled"
@@ -43,35 +52,42 @@ function Receipt:state()
   self.conn:_absorb()
   if self.ended then
     return self.ended.state
-  elseif self.conn:_strongest_proof(self.number) >= strength.received then
+  elseif strongest(self) >= self.conn:_settling() then
     return "settled"
   end
   return state_in_outbox(self)
 end
 
 local function check(conn, self, wanted)
-  if conn:_strongest_proof(self.number) >= wanted then
+  if wanted == strength.stored and not conn._has_file then
+    return nil, "messages are kept in memory: connect with `outbox` = a file", "unavailable"
+  end
+  local now = strongest(self)
+  wanted = wanted or conn:_settling()
+  if now >= wanted then
     return true
   elseif self.ended then
     local ended = self.ended
     local why = ended.detail ~= "" and ended.detail or core.words.message_states[ended.state]
     return nil, ("message %d is %s: %s"):format(self.number, ended.state, why), ended.state
-  elseif conn:_is_without_pong() and wanted > strength.written
-    and conn:_strongest_proof(self.number) >= strength.written then
+  elseif conn:_is_without_pong() and wanted > strength.written and now >= strength.written then
     return nil, "the peer answers no PING: nothing beyond `written` can be proven", "no_pong"
+  elseif now >= conn:_settling() and (self.settled or now == strength.received) then
+    return nil, ("this peer gives no proof beyond %s"):format(proofs[now]), "unavailable"
   elseif conn:has_ended() then
     return nil, ("the conn ended before message %d was %s"):format(self.number, proofs[wanted]),
       "closed"
   end
 end
 
---- Waits until the message has `proof` ("received" if none is named).
--- True, or nil, message, code: "timeout", "interrupted", "closed", "no_pong", or how the message
--- ended: "expired", "cancelled", "dropped", "dead", "unknown".  Events that pass meanwhile are kept
--- for handlers, recv and poll; "full" says that too many are.
+--- Waits until the message has `proof`; without one, until it has the proof it wants.
+-- True, or nil, message, code: "timeout", "interrupted", "closed", "no_pong", "unavailable" (a
+-- proof that this peer or outbox does not give), or how the message ended: "expired", "cancelled",
+-- "dropped", "dead", "unknown".  Events that pass meanwhile are kept for handlers, recv and poll;
+-- "full" says that too many are.
 function Receipt:wait(proof, timeout)
-  local wanted = strength[proof or "received"]
-  if not wanted then
+  local wanted = proof and strength[proof]
+  if proof ~= nil and not wanted then
     error(("there is no proof %q: %s [argument]"):format(tostring(proof),
       table.concat(proofs, ", ")), 2)
   end
@@ -81,7 +97,7 @@ end
 
 --- Takes the message back if no byte of it was written.
 function Receipt:cancel()
-  return self.conn:outbox():cancel(self.id)
+  return self.conn:outbox():cancel(self)
 end
 
 function Receipt:__tostring()

@@ -15,6 +15,7 @@ from steadwire import codec, errors, events, outbox, sync, view, words
 from steadwire._core import Message
 from steadwire._core import version as __version__
 from steadwire._engine import network
+from steadwire._ids import MessageId
 from steadwire._options import Option, options
 from steadwire._setup import Credentials
 from steadwire.aio import Connection, Receipt, Receipts, connect
@@ -32,10 +33,9 @@ from steadwire.errors import (
     TlsError,
     Undelivered,
 )
-from steadwire.outbox import Outbox, OutboxEntry
-from steadwire.receipts import MessageId
+from steadwire.outbox import Outbox, OutboxEntry, OutboxFile
 from steadwire.view import View
-from steadwire.words import Cause, Guarantee, MessageState, Proof, State
+from steadwire.words import Cause, Guarantee, Lane, MessageState, Proof, State
 
 __all__ = [
     "AuthError",
@@ -48,6 +48,7 @@ __all__ = [
     "Credentials",
     "ForkedError",
     "Guarantee",
+    "Lane",
     "Message",
     "MessageError",
     "MessageId",
@@ -55,6 +56,7 @@ __all__ = [
     "Option",
     "Outbox",
     "OutboxEntry",
+    "OutboxFile",
     "Proof",
     "QueueFull",
     "Receipt",

@@ -10,15 +10,17 @@ looking at it (`_look_for_change`), and nothing is lost.
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from steadwire import _core
 from steadwire._engine import engine, register
+from steadwire._ids import CONTROL_BIT
 from steadwire._setup import Setup
 from steadwire._units import Duration, milliseconds
 from steadwire.codec import decoded
@@ -39,19 +41,22 @@ from steadwire.events import (
     STATES,
     Closed,
     CredentialsNeeded,
+    Downgraded,
     Event,
     MessageEnded,
     NoPong,
     OutboxRoom,
     Proved,
     Retry,
+    SessionStale,
     StateChanged,
+    StoreChanged,
     make_event,
 )
 from steadwire.outbox import Outbox, OutboxEntry
-from steadwire.receipts import BaseReceipt, Ledger
+from steadwire.receipts import BaseReceipt, BaseReceipts, Ledger
 from steadwire.view import View, look
-from steadwire.words import Cause, Guarantee, State
+from steadwire.words import Cause, Guarantee, Lane, MessageState, State, StoreHealth
 
 INBOX_MAX = 512
 INBOX_LOW = 256
@@ -62,6 +67,10 @@ EVENTS_MAX = 1024
 
 LIVE = frozenset({State.ONLINE, State.SUSPECT, State.MIGRATING})
 METRICS = tuple(row[0] for row in _core.metrics())
+
+GOOD_HEALTH = frozenset({StoreHealth.OK, StoreHealth.RECOVERED, StoreHealth.ADOPTED})
+UNDELIVERED = (MessageState.QUEUED, MessageState.INFLIGHT, MessageState.HELD)
+TOLD_EVERY_S = 0.01
 
 logger = logging.getLogger("steadwire")
 
@@ -92,7 +101,7 @@ class EventQueue:
 class Opening(MutableMapping[str, Any]):
     """The opening messages, by key: the engine sends them first on every new link."""
 
-    def __init__(self, conn: ConnBase) -> None:
+    def __init__(self, conn: ConnBase[Any, Any]) -> None:
         self._conn = weakref.ref(conn)
         self._messages: dict[str, Any] = {}
 
@@ -122,10 +131,17 @@ class Opening(MutableMapping[str, Any]):
         return len(self._messages)
 
 
-class ConnBase:
+ReceiptType = TypeVar("ReceiptType", bound=BaseReceipt)
+ReceiptsType = TypeVar("ReceiptsType", bound=BaseReceipts[Any])
+
+
+class ConnBase(Generic[ReceiptType, ReceiptsType]):
     """A conn: outlives any socket. Made by connect(), ended by close()."""
 
-    def __init__(self, setup: Setup) -> None:
+    _receipt_type: type[ReceiptType]
+    _receipts_type: type[ReceiptsType]
+
+    def __init__(self, setup: Setup, core: _core.Conn | None = None) -> None:
         self._setup = setup
         self._encode = setup.codec.encode if setup.codec else None
         self._decode = setup.codec.decode if setup.codec else None
@@ -135,7 +151,10 @@ class ConnBase:
         self._is_full = False
         self._is_raw = False
         self._urgent: list[None] = []  # one entry for each who waits: threads may append and pop
-        self._ledger = Ledger()
+        self._ledger = Ledger(setup.is_session, setup.has_file)
+        self._is_auto = setup.is_session and setup.is_auto
+        self._taken: Any = None  # the last message handed out, where asking for more says so
+        self._told_taken = 0.0
         self._queues: weakref.WeakSet[EventQueue] = weakref.WeakSet()
         self._stream: weakref.ref[Any] | None = None
         self._end: StateChanged | Closed | None = None  # a failure's state, or the close
@@ -148,11 +167,11 @@ class ConnBase:
         self._is_closing = False
         self._final: tuple[View, list[int]] | None = None
         self._credentials_error: Exception | None = None
-        self.last_receipt: BaseReceipt | None = None
+        self.last_receipt: ReceiptType | None = None
         self.dropped_at_close = 0
         """Messages that arrived during close() and had to go because nobody took them."""
         self._opening = Opening(self)
-        self._core = _core.Conn(engine(), setup.config)
+        self._core = open_core(setup) if core is None else core
         register(self)
 
     # --- looking ---
@@ -174,7 +193,7 @@ class ConnBase:
     @property
     def outbox(self) -> Outbox:
         """What must still reach the peer."""
-        return Outbox(self)
+        return Outbox(self._core.outbox(), self)
 
     @property
     def opening(self) -> Opening:
@@ -213,33 +232,58 @@ class ConnBase:
     def _encoded(self, message: Any) -> Any:
         return message if self._encode is None else self._encode(message)
 
-    def _admit(
-        self, message: Any, ttl: Duration | None, key: Key, guarantee: Guarantee | str | None
-    ) -> int:
-        """Queues a message and answers its number."""
+    def post(
+        self,
+        message: Any,
+        *,
+        ttl: Duration | None = None,
+        key: Key = None,
+        guarantee: Guarantee | str | None = None,
+        lane: Lane | str | None = None,
+    ) -> ReceiptType:
+        """Queues a message and never waits; QueueFull, TooBigError, ClosedError."""
         body = message if self._encode is None else self._encode(message)
-        number = self._setup.guarantee if guarantee is None else Guarantee(guarantee).number
+        chosen = self._setup.guarantee if guarantee is None else Guarantee(guarantee).number
+        lane_number = 0 if lane is None else Lane(lane).number
+        ms = 0 if ttl is None else ttl_ms(ttl)
         try:
-            return self._core.send(body, number, 0 if ttl is None else ttl_ms(ttl), key)
+            number = self._core.send(body, chosen, ms, key, lane_number)
         except HandleError:
             raise self._refusal() from None
+        receipt = self.last_receipt = self._receipt_type(self, number, number, lane_number)
+        return receipt
 
-    def _admit_many(
+    def post_many(
         self,
         messages: Iterable[Any],
-        ttl: Duration | None,
-        key: Key,
-        guarantee: Guarantee | str | None,
-    ) -> range:
-        """Queues messages in order; their numbers."""
+        *,
+        ttl: Duration | None = None,
+        key: Key = None,
+        guarantee: Guarantee | str | None = None,
+        lane: Lane | str | None = None,
+    ) -> ReceiptsType:
+        """Queues messages in order and never waits.
+
+        On QueueFull its `receipts` are those of the first messages, which were queued.
+        """
         encode = self._encode
         bodies = messages if encode is None else [encode(message) for message in messages]
-        number = self._setup.guarantee if guarantee is None else Guarantee(guarantee).number
+        chosen = self._setup.guarantee if guarantee is None else Guarantee(guarantee).number
+        lane_number = 0 if lane is None else Lane(lane).number
+        ms = 0 if ttl is None else ttl_ms(ttl)
         try:
-            ms = 0 if ttl is None else ttl_ms(ttl)
-            return numbers_of(*self._core.send_many(bodies, number, ms, key))
+            numbers = numbers_of(*self._core.send_many(bodies, chosen, ms, key, lane_number))
         except HandleError:
             raise self._refusal() from None
+        except QueueFull as error:
+            error.receipts = self._receipts(partly_full(error), lane_number)
+            raise
+        return self._receipts(numbers, lane_number)
+
+    def _receipts(self, numbers: Sequence[int], lane: int) -> ReceiptsType:
+        if numbers:
+            self.last_receipt = self._receipt_type(self, numbers[-1], numbers[-1], lane)
+        return self._receipts_type(self, numbers, self._receipt_type, lane)
 
     def _refusal(self) -> SteadwireError:
         """What a handle that is gone means."""
@@ -312,7 +356,7 @@ class ConnBase:
         while pending:
             raw = pending[0]
             if raw[0] == PROOF_NUMBER:
-                self._ledger.proved(raw[3], raw[4])
+                self._ledger.proved(raw[3], raw[4], raw[5])
                 if any(queue.wants(Proved) for queue in self._queues):
                     self._publish(make_event(raw))
             else:
@@ -327,7 +371,10 @@ class ConnBase:
             self._trouble = event
             self._log_retry(event)
         elif isinstance(event, MessageEnded):
-            self._ledger.ended(event)
+            if event.stream & ~CONTROL_BIT == self._core.stream:
+                self._ledger.ended(event)
+        elif isinstance(event, (StoreChanged, Downgraded, SessionStale)):
+            self._on_delivery(event)
         elif isinstance(event, NoPong):
             self._ledger.no_pong()
         elif isinstance(event, OutboxRoom):
@@ -341,12 +388,28 @@ class ConnBase:
             self._on_change()
         self._publish(event)
 
+    def _on_delivery(self, event: StoreChanged | Downgraded | SessionStale) -> None:
+        """Logs what changes how messages are kept or proven."""
+        if isinstance(event, Downgraded):
+            self._ledger.downgraded()
+            text = "the server does not speak steadwire.v1: at least once in place of exactly once"
+        elif isinstance(event, SessionStale):
+            text = f"the server has lost the session; fate unknown: {event.messages} messages"
+        else:
+            text = f"outbox file: {event.health.text}"
+        detail = getattr(event, "detail", "")
+        is_good = isinstance(event, StoreChanged) and event.health in GOOD_HEALTH
+        level = logging.INFO if is_good else logging.WARNING
+        logger.log(level, "%s: %s%s", self._name(), text, f" ({detail})" if detail else "")
+
     def _on_state(self, event: StateChanged, at_ns: int) -> bool:
         """Acts on a change of state; False if a look has told this one or a later one already."""
         if event.cause.class_name != "host":
             self._trouble = event
         if event.new is State.ONLINE:
             self._has_been_online = True
+            if self._setup.is_session and not self._final:
+                self._ledger.speaks(look(self._core).has_session)
         elif event.new is State.FAILED:
             self._end = event
             self._ledger.closed()
@@ -422,6 +485,23 @@ class ConnBase:
             return decoded(item, self._decode)
         return item
 
+    def _say_taken(self) -> None:
+        """Tells the server what has taken effect: the host asks for more, or has closed.
+
+        Once a message at most every TOLD_EVERY_S, and whenever nothing is left to take.
+        """
+        if not self._is_auto or self._final or self._is_closing:
+            return
+        if not self._inbox:
+            self._taken = None
+            self._core.processed(None)
+        elif self._taken is not None:
+            now = time.monotonic()
+            if now - self._told_taken >= TOLD_EVERY_S:
+                self._told_taken = now
+                taken, self._taken = self._taken, None
+                self._core.processed(taken)
+
     def _check_no_stream(self) -> None:
         if self._stream is not None and self._stream() is not None:
             raise StateError("a stream() is open: messages come through it")
@@ -466,11 +546,17 @@ class ConnBase:
 
     def _start_close(self, timeout: float) -> None:
         """Asks the engine to close; fine if it is closing, closed or failed already."""
+        self._say_taken_at_close()
         self._is_closing = True
         try:
             self._core.close(round(timeout * 1000.0))
         except ClosedError:
             pass
+
+    def _say_taken_at_close(self) -> None:
+        self._told_taken = 0.0
+        with suppress(SteadwireError):
+            self._say_taken()
 
     def _finish(self) -> Undelivered | None:
         """Gives the handle up and answers what could not be delivered."""
@@ -489,7 +575,16 @@ class ConnBase:
     def _undelivered(self) -> Undelivered | None:
         entries: list[OutboxEntry] = []
         bodies: list[str | bytes] = []
-        outbox = self.outbox
+        if self.view().has_store:
+            if self._left:
+                logger.warning(
+                    "%s: closed with %d messages, which stay in the outbox file and are sent by "
+                    "the next conn that uses it",
+                    self._name(),
+                    self._left,
+                )
+            return None
+        outbox = self.outbox.filter(state=UNDELIVERED)
         for entry in outbox:
             with suppress(NotFoundError):  # it has been proven meanwhile
                 bodies.append(outbox._body(entry))
@@ -550,6 +645,11 @@ class ConnBase:
                 _next(event.delay),
                 _remedy(event.cause),
             )
+
+
+def open_core(setup: Setup) -> _core.Conn:
+    """The engine's conn; waits for the disk if there is an outbox file."""
+    return _core.Conn(engine(), setup.config)
 
 
 def _next(delay: float) -> str:

@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from steadwire import _core
 
@@ -20,7 +20,7 @@ class _Process:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.engine: _core.Engine | None = None
-        self.conns: weakref.WeakSet[ConnBase] = weakref.WeakSet()
+        self.conns: weakref.WeakSet[ConnBase[Any, Any]] = weakref.WeakSet()
 
 
 _process = _Process()
@@ -34,7 +34,7 @@ def engine() -> _core.Engine:
         return _process.engine
 
 
-def register(conn: ConnBase) -> None:
+def register(conn: ConnBase[Any, Any]) -> None:
     """Remembers a conn, without keeping it alive, for the day of a fork."""
     _process.conns.add(conn)
 

@@ -75,7 +75,23 @@ def scalar_text(kind: str, name: str, value: Any) -> str:
         raise TypeError(f"{name} must be an int or a str, not {type(value)!r}")
     if kind == "text" and isinstance(value, os.PathLike):
         return os.fsdecode(value)
+    if name == "inbound_from":
+        return _cursor_text(value)
     raise TypeError(f"{name} must be a str, not {type(value)!r}")
+
+
+def outbox_text(path: str | os.PathLike[str]) -> str:
+    """The path of an outbox; a folder, in which each process has a file, ends in a slash."""
+    text = os.fsdecode(path)
+    is_folder = isinstance(path, os.PathLike) and os.path.isdir(text)
+    return os.path.join(text, "") if is_folder else text
+
+
+def _cursor_text(value: Any) -> str:
+    numbers = value if isinstance(value, tuple) else (value,)
+    if 1 <= len(numbers) <= 2 and all(type(number) is int and number >= 0 for number in numbers):
+        return ",".join(map(str, numbers))
+    raise TypeError("inbound_from is a number, or a pair of numbers (data, control)")
 
 
 def _set_list(config: _core.Config, name: str, value: Any) -> None:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from steadwire import _core
-from steadwire._options import build_config, option_types
+from steadwire._options import build_config, option_types, outbox_text
 from steadwire._units import Duration, milliseconds, optional_seconds, seconds
 from steadwire.codec import Codec, CodecLike, find_codec
-from steadwire.errors import ConfigError
 from steadwire.events import CredentialsNeeded
 from steadwire.words import Guarantee
 
@@ -31,6 +30,9 @@ CredentialsSource = Callable[..., Mapping[str, Any] | Awaitable[Mapping[str, Any
 
 Url = str | Iterable[str]
 
+InboundFrom = int | tuple[int, int] | str
+"""The number of the last inbound message that has taken effect: data, or (data, control)."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -42,6 +44,9 @@ class Setup:
     connect_timeout: float | None
     close_timeout: float
     guarantee: int
+    has_file: bool
+    is_session: bool
+    is_auto: bool
     label: str
     credentials: CredentialsSource | None
 
@@ -53,15 +58,13 @@ def make_setup(
     wait: bool,
     connect_timeout: Duration | None,
     credentials: CredentialsSource | None,
+    inbound_from: InboundFrom | None,
     options: Mapping[str, Any],
 ) -> Setup:
     """Checks the arguments of connect(); ConfigError, TypeError, ValueError."""
-    if outbox is not None:
-        raise ConfigError(
-            "durable outboxes come in a later version: leave `outbox` out to keep messages in "
-            "memory until they are proven"
-        )
     given = dict(options)
+    given["outbox"] = None if outbox is None else outbox_text(outbox)
+    given["inbound_from"] = inbound_from
     if credentials is not None:
         if not callable(credentials):
             raise TypeError("credentials must be a function")
@@ -77,6 +80,9 @@ def make_setup(
         connect_timeout=optional_seconds(connect_timeout, "connect_timeout") or None,
         close_timeout=seconds(config.get("close_timeout") or 5.0, "close_timeout"),
         guarantee=Guarantee(guarantee).number,
+        has_file=bool(config.get("outbox")),
+        is_session=config.get("profile") == "session",
+        is_auto=config.get("processed") != "manual",
         label=config.get("name") or "",
         credentials=credentials,
     )

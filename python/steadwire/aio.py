@@ -14,20 +14,29 @@ import inspect
 import os
 import time
 import weakref
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Any, Unpack
 
-from steadwire._conn import LIVE, ConnBase, EventQueue, Key, logger, partly_full
+from steadwire import _core
+from steadwire._conn import LIVE, ConnBase, EventQueue, Key, logger, open_core
 from steadwire._core import Message
-from steadwire._setup import CredentialsSource, Setup, Url, call_credentials, make_setup, supply
+from steadwire._setup import (
+    CredentialsSource,
+    InboundFrom,
+    Setup,
+    Url,
+    call_credentials,
+    make_setup,
+    supply,
+)
 from steadwire._units import Duration, optional_seconds, seconds
 from steadwire.codec import CodecLike, decoded
 from steadwire.errors import ConnectTimeout, QueueFull, SteadwireError, Timeout, Undelivered
 from steadwire.events import CredentialsNeeded, Event, StateChanged, make_event
 from steadwire.receipts import BaseReceipt, BaseReceipts
-from steadwire.words import Guarantee, Options, Proof
+from steadwire.words import Guarantee, Lane, Options, Proof
 
 TURN_EVERY = 256
 """How many messages may go by before the other tasks of the loop have their turn."""
@@ -138,22 +147,24 @@ class Batches:
 
     async def __anext__(self) -> list[Any]:
         conn = self._conn
+        conn._say_taken()
         if not conn._inbox and not await conn._wait_message(None):
             conn._raise_failure()
             raise StopAsyncIteration
         return conn._take_all()
 
 
-class Connection(ConnBase):
+class Connection(ConnBase[Receipt, Receipts]):
     """A conn of the asyncio face: `async for message in conn` survives reconnects.
 
     It belongs to the loop in which it was made; only `post` and `post_many` may be called from
     other threads.
     """
 
-    last_receipt: Receipt | None
+    _receipt_type = Receipt
+    _receipts_type = Receipts
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, core: _core.Conn | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._messages: Waits = set()
@@ -162,7 +173,7 @@ class Connection(ConnBase):
         self._tasks: set[asyncio.Task[None]] = set()
         self._tick: asyncio.TimerHandle | None = None
         self._turns = 0
-        super().__init__(setup)
+        super().__init__(setup, core)
         self._fd = self._core.fd()
         self._is_reading = False
         self._read()
@@ -253,6 +264,8 @@ class Connection(ConnBase):
         """The next message; Timeout, ClosedError, or the ConnectError that ended the conn."""
         self._check_no_stream()
         await self._turn()
+        if self._is_auto:
+            self._say_taken()
         if not self._inbox and not await self._wait_message(timeout):
             raise self._end_error()
         return self._take()
@@ -262,6 +275,8 @@ class Connection(ConnBase):
         return self
 
     async def __anext__(self) -> Message:
+        if self._is_auto:
+            self._say_taken()
         if not self._inbox or self._turns >= TURN_EVERY or self._stream is not None:
             self._check_no_stream()
             await self._turn()
@@ -273,6 +288,8 @@ class Connection(ConnBase):
 
     def _take(self) -> Message:
         message: Message = self._inbox.popleft()
+        if self._is_auto:
+            self._taken = message
         if self._is_full and self._has_room_again():
             self._pump_now()
         return message if self._decode is None else decoded(message, self._decode)
@@ -331,52 +348,18 @@ class Connection(ConnBase):
 
     async def _next_item(self, timeout: Duration | None) -> Any:
         await self._turn()
+        self._say_taken()
         if not self._inbox and not await self._wait_message(timeout):
             self._raise_failure()
             return None
         item = self._inbox.popleft()
+        if self._is_auto and isinstance(item, Message):
+            self._taken = item
         if self._is_full and self._has_room_again():
             self._pump_now()
         return item
 
     # --- sending ---
-
-    def post(
-        self,
-        message: Any,
-        *,
-        ttl: Duration | None = None,
-        key: Key = None,
-        guarantee: Guarantee | str | None = None,
-    ) -> Receipt:
-        """Queues a message and never waits; QueueFull, TooBigError, ClosedError."""
-        number = self._admit(message, ttl, key, guarantee)
-        receipt = self.last_receipt = Receipt(self, number, number)
-        return receipt
-
-    def post_many(
-        self,
-        messages: Iterable[Any],
-        *,
-        ttl: Duration | None = None,
-        key: Key = None,
-        guarantee: Guarantee | str | None = None,
-    ) -> Receipts:
-        """Queues messages in order and never waits.
-
-        On QueueFull its `receipts` are those of the first messages, which were queued.
-        """
-        try:
-            numbers = self._admit_many(messages, ttl, key, guarantee)
-        except QueueFull as error:
-            error.receipts = self._receipts(partly_full(error))
-            raise
-        return self._receipts(numbers)
-
-    def _receipts(self, numbers: Sequence[int]) -> Receipts:
-        if numbers:
-            self.last_receipt = Receipt(self, numbers[-1], numbers[-1])
-        return Receipts(self, numbers, Receipt)
 
     async def send(
         self,
@@ -385,6 +368,7 @@ class Connection(ConnBase):
         ttl: Duration | None = None,
         key: Key = None,
         guarantee: Guarantee | str | None = None,
+        lane: Lane | str | None = None,
         timeout: Duration | None = None,
     ) -> Receipt:
         """Queues a message, waiting for room in the outbox; Timeout if there was none in time.
@@ -394,7 +378,7 @@ class Connection(ConnBase):
         """
         await self._turn()
         try:
-            return self.post(message, ttl=ttl, key=key, guarantee=guarantee)
+            return self.post(message, ttl=ttl, key=key, guarantee=guarantee, lane=lane)
         except QueueFull:
             pass
         deadline = self._deadline(timeout)
@@ -402,7 +386,7 @@ class Connection(ConnBase):
             while True:
                 await self._wait_room(deadline)
                 try:
-                    return self.post(message, ttl=ttl, key=key, guarantee=guarantee)
+                    return self.post(message, ttl=ttl, key=key, guarantee=guarantee, lane=lane)
                 except QueueFull:
                     pass
 
@@ -413,6 +397,7 @@ class Connection(ConnBase):
         ttl: Duration | None = None,
         key: Key = None,
         guarantee: Guarantee | str | None = None,
+        lane: Lane | str | None = None,
         timeout: Duration | None = None,
     ) -> Receipts:
         """Queues messages in order, waiting for room; Timeout if it took too long.
@@ -426,11 +411,11 @@ class Connection(ConnBase):
         with self._urgently():
             while True:
                 try:
-                    some = self.post_many(left, ttl=ttl, key=key, guarantee=guarantee)
+                    some = self.post_many(left, ttl=ttl, key=key, guarantee=guarantee, lane=lane)
                 except QueueFull as full:
                     taken = full.receipts.numbers if full.receipts else ()
                 else:
-                    return self._receipts([*numbers, *some.numbers])
+                    return self._receipts([*numbers, *some.numbers], some.lane_number)
                 numbers += taken
                 del left[: len(taken)]
                 await self._wait_room(deadline)
@@ -549,6 +534,7 @@ class Connection(ConnBase):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._is_auto = self._is_auto and error is None  # what failed has not taken effect
         try:
             await self.close()
         except Undelivered as left:
@@ -622,13 +608,17 @@ class connect:
         wait: bool = True,
         connect_timeout: Duration | None = 30.0,
         credentials: CredentialsSource | None = None,
+        inbound_from: InboundFrom | None = None,
         **options: Unpack[Options],
     ) -> None:
-        self._setup = make_setup(url, codec, outbox, wait, connect_timeout, credentials, options)
+        self._setup = make_setup(
+            url, codec, outbox, wait, connect_timeout, credentials, inbound_from, options
+        )
         self._conn: Connection | None = None
 
     async def _open(self) -> Connection:
-        conn = Connection(self._setup)
+        core = await asyncio.to_thread(open_core, self._setup) if self._setup.has_file else None
+        conn = Connection(self._setup, core)
         if self._setup.wait:
             try:
                 await conn._until_online()

@@ -22,13 +22,14 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
-from steadwire import __version__
+from steadwire import __version__, outbox_cli
 from steadwire._core import Message
 from steadwire._options import options
 from steadwire._units import optional_seconds
 from steadwire.aio import Connection, Events, connect
 from steadwire.errors import ConfigError, ConnectError, SteadwireError, Undelivered
 from steadwire.events import Closed, Event, MessageEnded, Retry, StateChanged
+from steadwire.words import MessageState
 
 OK, NOT_ALL_DELIVERED, USAGE, FAILED = range(4)
 
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         help="any option of the engine; see `steadwire options`",
     )
     one.set_defaults(run=_run_connect)
+    outbox_cli.add_command(commands)
     table = commands.add_parser("options", help="list the options")
     table.set_defaults(run=_run_options)
     return parser
@@ -222,7 +224,7 @@ class _Session:
 
     async def tell(self, events: Events) -> None:
         async for event in events:
-            if isinstance(event, MessageEnded):
+            if isinstance(event, MessageEnded) and event.state is not MessageState.SETTLED:
                 self.ended_badly += 1
             row = event.as_dict()
             row["at"] = _wall(event.at)

@@ -47,7 +47,7 @@ class DecodedMessage(Message):
 
 def decoded(message: Message, decode: Decode) -> DecodedMessage:
     """`message` with `decode` for its data."""
-    made = DecodedMessage(message.raw, message.link, message.at_ns)
+    made = DecodedMessage(message.raw, message.link, message.at_ns, message)
     made._decode = decode
     return made
 

@@ -100,6 +100,25 @@ class BusyError(SteadwireError):
     """Another thread uses this mailbox."""
 
 
+class StoreError(SteadwireError):
+    """The outbox file cannot be read or written; the text names the path and the reason."""
+
+
+class LockedError(StoreError):
+    """Another process uses this outbox file; the text names its pid."""
+
+
+class FormatError(StoreError, ValueError):
+    """No outbox file, export or saved session, or one of a newer version."""
+
+
+class SessionProtocolError(SteadwireError):
+    """The peer broke the session protocol."""
+
+    close_code: int = 4400
+    """What to close the link with."""
+
+
 class ConnectError(SteadwireError):
     """The conn cannot be had; the subclasses say by what class of cause."""
 
@@ -241,6 +260,10 @@ BY_STATUS: dict[str, type[SteadwireError]] = {
     "not_found": NotFoundError,
     "interrupted": InterruptedCall,
     "busy": BusyError,
+    "store": StoreError,
+    "locked": LockedError,
+    "format": FormatError,
+    "protocol": SessionProtocolError,
 }
 
 BY_MESSAGE_STATE: dict[MessageState, type[MessageError]] = {

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from steadwire.words import Cause, EventKind, GapReason, MessageState, Phase, Proof, State
+from steadwire._ids import LANES, MessageId
+from steadwire.words import (
+    Cause,
+    EventKind,
+    GapReason,
+    Lane,
+    MessageState,
+    Phase,
+    Proof,
+    State,
+    StoreHealth,
+)
 
 STATES = tuple(State)
 CAUSES = tuple(Cause)
@@ -14,6 +25,7 @@ PROOFS = tuple(Proof)
 MESSAGE_STATES = tuple(MessageState)
 GAP_REASONS = tuple(GapReason)
 PHASES = tuple(Phase)
+STORE_HEALTHS = tuple(StoreHealth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +62,20 @@ class StateChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class Proved(Event):
-    """Every message with a number up to `upto` has `proof`, save those that have ended."""
+    """Every message of the lane with a number up to `upto` has `proof`.
+
+    Save those that have ended, and those that were moved: each of these is told by MessageEnded.
+    """
 
     kind: ClassVar[EventKind] = EventKind.PROOF
     proof: Proof
     upto: int
+    lane: Lane = Lane.DATA
 
 
 @dataclass(frozen=True, slots=True)
 class MessageEnded(Event):
-    """One outbound message ended without the proof it wanted."""
+    """One outbound message ended without the proof it wanted; or settled after it was moved."""
 
     kind: ClassVar[EventKind] = EventKind.MESSAGE_ENDED
     stream: int
@@ -67,6 +83,11 @@ class MessageEnded(Event):
     state: MessageState
     cause: Cause
     detail: str = ""
+
+    @property
+    def id(self) -> MessageId:
+        """The message's id."""
+        return MessageId(self.stream, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +101,18 @@ class Replayed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Gap(Event):
-    """Inbound messages are missing, or may be. With `known`, `messages` is their exact number."""
+    """Inbound messages are missing, or may be. With `known`, `messages` is their exact number.
+
+    In a session, `first` to `last` are the numbers of `lane` that will never come; 0 otherwise.
+    """
 
     kind: ClassVar[EventKind] = EventKind.GAP
     reason: GapReason
     known: bool
     messages: int
+    lane: Lane = Lane.DATA
+    first: int = 0
+    last: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +175,36 @@ class Retry(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StoreChanged(Event):
+    """The outbox's file was read, replaced, is full, failed or is well again."""
+
+    kind: ClassVar[EventKind] = EventKind.STORE
+    health: StoreHealth
+    messages: int = 0
+    """When recovered or adopted: how many."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Downgraded(Event):
+    """The server does not speak steadwire.v1: the plain profile is used on this link."""
+
+    kind: ClassVar[EventKind] = EventKind.DOWNGRADED
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStale(Event):
+    """The server has lost the session: a new one begins.
+
+    The fate of `messages` is not known: the option unknown_fate decides.
+    """
+
+    kind: ClassVar[EventKind] = EventKind.SESSION_STALE
+    messages: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Closed(Event):
     """The conn has ended; its last event."""
 
@@ -193,10 +250,12 @@ def _ended(at: float, raw: Raw) -> Event:
 
 _MAKERS: dict[EventKind, Callable[[float, Raw], Event]] = {
     EventKind.STATE: _state,
-    EventKind.PROOF: lambda at, raw: Proved(at, raw[1], PROOFS[raw[3]], raw[4]),
+    EventKind.PROOF: lambda at, raw: Proved(at, raw[1], PROOFS[raw[3]], raw[5], LANES[raw[4]]),
     EventKind.MESSAGE_ENDED: _ended,
     EventKind.REPLAY: lambda at, raw: Replayed(at, raw[1], raw[3], raw[4]),
-    EventKind.GAP: lambda at, raw: Gap(at, raw[1], GAP_REASONS[raw[3]], raw[4], raw[5]),
+    EventKind.GAP: lambda at, raw: Gap(
+        at, raw[1], GAP_REASONS[raw[3]], raw[4], raw[5], LANES[raw[6]], raw[7], raw[8]
+    ),
     EventKind.PAUSED: lambda at, raw: Paused(at, raw[1]),
     EventKind.RESUMED: lambda at, raw: Resumed(at, raw[1]),
     EventKind.OUTBOX_ROOM: lambda at, raw: OutboxRoom(at, raw[1]),
@@ -206,6 +265,11 @@ _MAKERS: dict[EventKind, Callable[[float, Raw], Event]] = {
         at, raw[1], raw[3], CAUSES[raw[4]], raw[5] / 1e9
     ),
     EventKind.RETRY: _retry,
+    EventKind.STORE: lambda at, raw: StoreChanged(
+        at, raw[1], STORE_HEALTHS[raw[3]], raw[4], raw[5]
+    ),
+    EventKind.DOWNGRADED: lambda at, raw: Downgraded(at, raw[1]),
+    EventKind.SESSION_STALE: lambda at, raw: SessionStale(at, raw[1], raw[3], raw[4]),
     EventKind.CLOSED: lambda at, raw: Closed(at, raw[1], CAUSES[raw[3]], raw[4], raw[5]),
 }
 _BY_NUMBER = {kind.number: maker for kind, maker in _MAKERS.items()}

@@ -16,19 +16,27 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Unpack
 
-from steadwire._conn import LIVE, ConnBase, EventQueue, Key, logger, partly_full
+from steadwire._conn import LIVE, ConnBase, EventQueue, Key, logger
 from steadwire._core import Message
-from steadwire._setup import CredentialsSource, Setup, Url, call_credentials, make_setup, supply
+from steadwire._setup import (
+    CredentialsSource,
+    InboundFrom,
+    Setup,
+    Url,
+    call_credentials,
+    make_setup,
+    supply,
+)
 from steadwire._units import Duration, optional_seconds, seconds
 from steadwire.codec import CodecLike
 from steadwire.errors import ConnectTimeout, HandleError, QueueFull, Timeout, Undelivered
 from steadwire.events import CredentialsNeeded, Event, StateChanged, make_event
 from steadwire.receipts import BaseReceipt, BaseReceipts
-from steadwire.words import Guarantee, Options, Proof
+from steadwire.words import Guarantee, Lane, Options, Proof
 
 SLICE_S = 0.1
 """The longest stretch for which a thread waits before it looks around."""
@@ -117,6 +125,7 @@ class Stream:
             conn._raise_failure()
             raise StopIteration
         item = conn._inbox.popleft()
+        conn._note_taken(item)
         return make_event(item) if isinstance(item, tuple) else conn._made(item)
 
     def close(self) -> None:
@@ -149,13 +158,14 @@ class Batches:
         return items
 
 
-class Connection(ConnBase):
+class Connection(ConnBase[Receipt, Receipts]):
     """A conn of the blocking face: `for message in conn` survives reconnects.
 
     All methods may be called from any thread.
     """
 
-    last_receipt: Receipt | None
+    _receipt_type = Receipt
+    _receipts_type = Receipts
 
     def __init__(self, setup: Setup) -> None:
         self._acting = threading.Lock()
@@ -228,11 +238,14 @@ class Connection(ConnBase):
                 item = self._inbox.popleft()
             except IndexError:
                 continue  # another thread took it
+            self._note_taken(item)
             message: Message = self._made(item)
             return message
 
     def _has_message(self, timeout: Duration | None) -> bool:
         """Waits until the inbox has something; False when the conn has ended."""
+        if self._is_auto:
+            self._say_taken()
         if not self._inbox:
             self._wait_for(lambda: bool(self._inbox) or self._is_over(), timeout)
         return bool(self._inbox)
@@ -252,6 +265,7 @@ class Connection(ConnBase):
                 item = self._inbox.popleft()
             except IndexError:
                 continue  # another thread took it
+            self._note_taken(item)
             message: Message = self._made(item)
             return message
         self._raise_failure()
@@ -271,44 +285,11 @@ class Connection(ConnBase):
         """An iterator of messages and events in one order; one at a time per conn."""
         return Stream(self)
 
+    def _note_taken(self, item: Any) -> None:
+        if self._is_auto and isinstance(item, Message):
+            self._taken = item
+
     # --- sending ---
-
-    def post(
-        self,
-        message: Any,
-        *,
-        ttl: Duration | None = None,
-        key: Key = None,
-        guarantee: Guarantee | str | None = None,
-    ) -> Receipt:
-        """Queues a message and never waits; QueueFull, TooBigError, ClosedError."""
-        number = self._admit(message, ttl, key, guarantee)
-        receipt = self.last_receipt = Receipt(self, number, number)
-        return receipt
-
-    def post_many(
-        self,
-        messages: Iterable[Any],
-        *,
-        ttl: Duration | None = None,
-        key: Key = None,
-        guarantee: Guarantee | str | None = None,
-    ) -> Receipts:
-        """Queues messages in order and never waits.
-
-        On QueueFull its `receipts` are those of the first messages, which were queued.
-        """
-        try:
-            numbers = self._admit_many(messages, ttl, key, guarantee)
-        except QueueFull as error:
-            error.receipts = self._receipts(partly_full(error))
-            raise
-        return self._receipts(numbers)
-
-    def _receipts(self, numbers: Sequence[int]) -> Receipts:
-        if numbers:
-            self.last_receipt = Receipt(self, numbers[-1], numbers[-1])
-        return Receipts(self, numbers, Receipt)
 
     def send(
         self,
@@ -317,6 +298,7 @@ class Connection(ConnBase):
         ttl: Duration | None = None,
         key: Key = None,
         guarantee: Guarantee | str | None = None,
+        lane: Lane | str | None = None,
         timeout: Duration | None = None,
     ) -> Receipt:
         """Queues a message, waiting for room in the outbox; Timeout if there was none in time."""
@@ -324,7 +306,7 @@ class Connection(ConnBase):
 
         def is_queued() -> bool:
             try:
-                made.append(self.post(message, ttl=ttl, key=key, guarantee=guarantee))
+                made.append(self.post(message, ttl=ttl, key=key, guarantee=guarantee, lane=lane))
             except QueueFull:
                 return False
             return True
@@ -341,6 +323,7 @@ class Connection(ConnBase):
         ttl: Duration | None = None,
         key: Key = None,
         guarantee: Guarantee | str | None = None,
+        lane: Lane | str | None = None,
         timeout: Duration | None = None,
     ) -> Receipts:
         """Queues messages in order, waiting for room; Timeout if it took too long.
@@ -352,7 +335,9 @@ class Connection(ConnBase):
 
         def are_queued() -> bool:
             try:
-                numbers.extend(self.post_many(left, ttl=ttl, key=key, guarantee=guarantee).numbers)
+                numbers.extend(
+                    self.post_many(left, ttl=ttl, key=key, guarantee=guarantee, lane=lane).numbers
+                )
             except QueueFull as full:
                 taken = full.receipts.numbers if full.receipts else ()
                 numbers.extend(taken)
@@ -362,7 +347,7 @@ class Connection(ConnBase):
 
         with self._urgently():
             self._wait_for(are_queued, timeout)
-        return self._receipts(numbers)
+        return self._receipts(numbers, 0 if lane is None else Lane(lane).number)
 
     # --- credentials ---
 
@@ -432,6 +417,7 @@ class Connection(ConnBase):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._is_auto = self._is_auto and error is None  # what failed has not taken effect
         try:
             self.close()
         except Undelivered as left:
@@ -474,10 +460,13 @@ def connect(
     wait: bool = True,
     connect_timeout: Duration | None = 30.0,
     credentials: CredentialsSource | None = None,
+    inbound_from: InboundFrom | None = None,
     **options: Unpack[Options],
 ) -> Connection:
     """Connects: `with steadwire.sync.connect(url) as conn:`; as `steadwire.connect`."""
-    setup = make_setup(url, codec, outbox, wait, connect_timeout, credentials, options)
+    setup = make_setup(
+        url, codec, outbox, wait, connect_timeout, credentials, inbound_from, options
+    )
     conn = Connection(setup)
     if wait:
         try:

@@ -33,6 +33,9 @@ class View:
     detail: str
     subprotocol: str
     endpoint: str
+    outbox_parked: int
+    has_session: bool
+    has_store: bool
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -59,6 +62,10 @@ def look(core: _core.Conn) -> View:
         detail,
         subprotocol,
         endpoint,
+        _control_number,
+        outbox_parked,
+        has_session,
+        has_store,
     ) = core.look()
     return View(
         state=STATES[state],
@@ -76,4 +83,7 @@ def look(core: _core.Conn) -> View:
         detail=detail,
         subprotocol=subprotocol,
         endpoint=endpoint,
+        outbox_parked=outbox_parked,
+        has_session=has_session,
+        has_store=has_store,
     )

@@ -66,7 +66,7 @@ class MessageState(Word):
     CANCELLED = "cancelled", 5, "taken back by the host before it was written"
     DROPPED = "dropped", 6, "removed by the outbox_overflow policy or replaced by its key"
     DEAD = "dead", 7, "refused by the peer link after link: a poison message"
-    UNKNOWN = "unknown", 8, "at_most_once and the link died after bytes of it left"
+    UNKNOWN = "unknown", 8, "bytes of it left and nobody can say whether they arrived"
 
 
 class Guarantee(Word):
@@ -74,7 +74,7 @@ class Guarantee(Word):
 
     AT_LEAST_ONCE = "at_least_once", 0, "replayed until proven; the peer may see it twice"
     AT_MOST_ONCE = "at_most_once", 1, "never written twice; its fate may end as unknown"
-    EXACTLY_ONCE = "exactly_once", 2, "needs a session profile"
+    EXACTLY_ONCE = "exactly_once", 2, "numbered and acknowledged: needs the session profile"
 
 
 class CauseClass(Word):
@@ -105,7 +105,18 @@ class EventKind(Word):
     STALE = "stale", 10, "no message for max_silence although the link answers"
     CREDENTIALS_NEEDED = "credentials_needed", 11, "answer with stw_conn_supply"
     RETRY = "retry", 12, "an attempt failed while others go on: why, and when the next one is due"
-    CLOSED = "closed", 13, "the conn has ended; its last event"
+    STORE = "store", 13, "the outbox file: recovered, replaced, full, failed or well again"
+    DOWNGRADED = (
+        "downgraded",
+        14,
+        "the server does not speak steadwire.v1: the plain profile is used",
+    )
+    SESSION_STALE = (
+        "session_stale",
+        15,
+        "the server has lost the session: a new one begins, what was inflight may arrive twice",
+    )
+    CLOSED = "closed", 16, "the conn has ended; its last event"
 
 
 class GapReason(Word):
@@ -113,6 +124,39 @@ class GapReason(Word):
 
     NEW_LINK = "new_link", 0, "a new plain link: the server may have sent messages in between"
     OVERFLOW = "overflow", 1, "messages were dropped by inbound_overflow"
+    REMOVED = "removed", 2, "the server took them back before they were sent"
+    REPLAY_LOST = "replay_lost", 3, "the server could not keep them until the session went on"
+    SESSION_LOST = "session_lost", 4, "the session was lost: how many is not known"
+
+
+class Lane(Word):
+    """Lanes of an outbox: the control lane goes first."""
+
+    DATA = "data", 0, "the usual lane"
+    CONTROL = "control", 1, "urgent messages: ahead of every message of the data lane"
+
+
+class StoreHealth(Word):
+    """What has happened to the outbox's file."""
+
+    OK = "ok", 0, "messages are kept again"
+    RECOVERED = "recovered", 1, "messages of an earlier process were found and will be sent"
+    ADOPTED = "adopted", 2, "messages of a process that has died were taken over"
+    MOVED_ASIDE = "moved_aside", 3, "the file was damaged: kept under another name, a new one began"
+    REWRITTEN = "rewritten", 4, "writing failed once: everything was written to a new file"
+    FULL = "full", 5, "the disk is full: sends are refused until there is space"
+    FAILED = "failed", 6, "the file cannot be written: sends are refused, what waits is in memory"
+
+
+class Edit(Word):
+    """What can be done to a message in an outbox."""
+
+    CANCEL = "cancel", 0, "take it back: it ends as cancelled; a parked one is forgotten"
+    HOLD = "hold", 1, "park it until it is released; others pass"
+    RELEASE = "release", 2, "put a held one at the end of its lane"
+    REQUEUE = "requeue", 3, "put a dead one, or one of unknown fate, at the end of its lane"
+    PRIORITISE = "prioritise", 4, "move a queued or parked one to the end of the control lane"
+    DEMOTE = "demote", 5, "move a queued or parked one to the end of the data lane"
 
 
 class Cause(CauseWord):
@@ -546,9 +590,22 @@ class Options(TypedDict, total=False):
     # What a close code of this server means for retrying; host: it ends the conn. (close codes 1000
     # .. 4999 (not 1006, 1015) -> host | local | path | server_planned | overload | auth | protocol)
     causes: Mapping[str, str] | Mapping[int, str]
-    # How often a message may reach the peer, unless its send says otherwise. exactly_once needs a
-    # session profile. (default at_least_once; at_least_once | at_most_once | exactly_once)
+    # session: steadwire.v1 is offered to the server: messages are numbered, acknowledged and
+    # resumed on both sides. plain: any WebSocket server. (default plain; plain | session)
+    profile: str
+    # Lets exactly_once messages go, as at_least_once ones, to a server that does not speak
+    # steadwire.v1; otherwise they wait for one that does. (default false; true | false)
+    allow_downgrade: bool
+    # How often a message may reach the peer, unless its send says otherwise. exactly_once needs
+    # profile = session. (default at_least_once; at_least_once | at_most_once | exactly_once)
     guarantee: str
+    # What becomes of messages that were under way when a session was lost: sent again, parked until
+    # the host decides, or ended as unknown. (default replay; replay | ask | fail)
+    unknown_fate: str
+    # What the file of outbox survives. durable: the loss of power too; a message is sent once the
+    # disk has it. process: the end of the process; the last moments may be missing after a loss of
+    # power. (default durable; durable | process)
+    durability: str
     # Messages that may wait for their proof. (default 10000; 1 .. 10000000)
     outbox_messages: int
     # Bytes of messages that may wait for their proof. No message can be larger. (default 64MiB;
@@ -559,6 +616,9 @@ class Options(TypedDict, total=False):
     # to twice the bound, so that they can replace unsent messages. (default reject; reject |
     # drop_oldest | drop_newest | coalesce)
     outbox_overflow: str
+    # Dead messages, and those of unknown fate, that stay listed for a decision; beyond it the
+    # oldest is forgotten. (default 1000; 0 .. 1000000)
+    dead_letters: int
     # The largest message in either direction. A larger one that is sent is refused; one that
     # arrives ends the link with inbound_too_big. (default 16MiB; 1 .. 1GiB; By)
     max_message: Size
@@ -572,3 +632,6 @@ class Options(TypedDict, total=False):
     # Which bytes of an inbound message are its key: the first N, or all before the first C. Used by
     # latest_by_key. (prefix:N (N = 1 .. 255) | until:C (C = one byte))
     inbound_key: str | PathLike[str]
+    # When an inbound message counts as processed. auto: when the loop asks for the next one.
+    # manual: when message.ack() says so. (default auto; auto | manual)
+    processed: str

@@ -118,7 +118,7 @@ static void send_refuses_bad_input(void **state) {
   bad.guarantee = STW_EXACTLY_ONCE;
   EXPECT(stw_conn_send(conn, "x", 1, &bad, &id), STW_E_GUARANTEE, "use at_least_once");
   bad.guarantee = (stw_guarantee)99;
-  EXPECT(stw_conn_send(conn, "x", 1, &bad, &id), STW_E_GUARANTEE, "plain profile");
+  EXPECT(stw_conn_send(conn, "x", 1, &bad, &id), STW_E_GUARANTEE, "profile = plain");
   bad = plain; /* at the bounds all is well */
   bad.key = key;
   bad.key_size = 255;

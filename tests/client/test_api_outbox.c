@@ -90,13 +90,16 @@ static void the_list_is_paged_and_complete(void **state) {
     assert_int_equal(stw_conn_send(conn, "hello", 5, &options, NULL), STW_OK);
   }
   stw_outbox_entry entries[10];
-  uint64_t after = 0, seen = 0;
+  uint64_t cursor = 0, seen = 0;
   size_t count;
   do {
-    assert_int_equal(host_list(conn, after, entries, 10, &count), STW_OK);
+    assert_int_equal(stw_outbox_list(stw_outbox_of(conn), NULL, &cursor, entries, 10, &count),
+                     STW_OK);
     for (size_t i = 0; i < count; i++) {
-      after = entries[i].id.number;
+      const uint64_t after = entries[i].id.number;
       assert_int_equal(after, ++seen);
+      assert_int_equal(entries[i].position, seen - 1);
+      assert_int_equal(entries[i].number, after);
       assert_int_equal(entries[i].state, STW_MESSAGE_QUEUED);
       assert_int_equal(entries[i].size, 5);
       assert_true(entries[i].is_text);
@@ -105,7 +108,7 @@ static void the_list_is_paged_and_complete(void **state) {
       assert_true(entries[i].ttl_left_ns > 0 && entries[i].ttl_left_ns <= 3600000000000ull);
       assert_int_equal(entries[i].id.stream, host_look(conn).stream.stream);
     }
-  } while (count > 0);
+  } while (cursor != 0);
   assert_int_equal(seen, 25);
 }
 

@@ -78,7 +78,7 @@ static void sends_racing_a_close_are_delivered_counted_or_refused(void **state) 
       assert_int_equal(pthread_create(&threads[i], NULL, send_until_refused, &senders[i]), 0);
     }
     while (atomic_load(&senders[0].taken) < 50)
-      continue;
+      host_drain(&host); /* else its echoes fill the mailbox, and no proof is read any more */
     assert_int_equal(stw_conn_close(conn, round % 3 == 0 ? 0 : HOST_GUARD_MS), STW_OK);
     uint64_t taken = 0;
     for (int i = 0; i < 4; i++) {

@@ -231,8 +231,10 @@ static void url_is_required(void **state) {
 
 static void exactly_once_needs_a_session(void **state) {
   set(*state, "guarantee", "exactly_once");
-  expect_refusal(*state, "option guarantee = \"exactly_once\" needs a session profile, and this "
-                         "conn has the plain one; use at_least_once");
+  expect_refusal(*state, "option guarantee = \"exactly_once\" needs profile = session, and this "
+                         "conn has profile = plain; set profile, or use at_least_once");
+  set(*state, "profile", "session");
+  stwi_conn_config_free(build(*state));
 }
 
 static void latest_by_key_needs_a_key(void **state) {

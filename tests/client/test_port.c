@@ -55,7 +55,10 @@ static stw_status admit(struct stwi_port *port, const char *key, const void *dat
   options.key_size = key == NULL ? 0 : strlen(key);
   stw_payload payload = {data, size};
   size_t taken;
-  return stwi_port_admit(port, &payload, 1, &options, &taken, number);
+  stw_message_id id = {0, 0};
+  const stw_status status = stwi_port_admit(port, &payload, 1, &options, &taken, &id);
+  *number = id.number;
+  return status;
 }
 
 static struct stwi_news collect(struct stwi_port *port) {
@@ -103,10 +106,10 @@ static void options_reach_the_message(void **state) {
   options.guarantee = STW_AT_MOST_ONCE;
   stw_payload payload = {"x", 1};
   size_t taken;
-  uint64_t number;
-  assert_int_equal(stwi_port_admit(port, &payload, 1, &options, &taken, &number), STW_OK);
+  stw_message_id id;
+  assert_int_equal(stwi_port_admit(port, &payload, 1, &options, &taken, &id), STW_OK);
   options.ttl_ms = UINT64_MAX; /* as good as for ever; never an overflow */
-  assert_int_equal(stwi_port_admit(port, &payload, 1, &options, &taken, &number), STW_OK);
+  assert_int_equal(stwi_port_admit(port, &payload, 1, &options, &taken, &id), STW_OK);
   struct stwi_chunk *chunks = collect(port).chunks;
   struct stwi_msg *msg = stwi_chunk_first(chunks);
   assert_true(msg->is_text);
@@ -142,7 +145,7 @@ static void a_refusing_port_takes_nothing(void **state) {
   assert_non_null(chunks);
   stwi_chunk_free_list(chunks);
   EXPECT(admit(port, NULL, "x", 1, &number), STW_E_CLOSED, "open a new one");
-  assert_int_equal(port->last_number, 1);
+  assert_int_equal(port->last_number[STW_LANE_DATA], 1);
   assert_true(port->is_submitted); /* still on the engine's list */
   stwi_port_drop(port);
 }

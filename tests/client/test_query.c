@@ -24,7 +24,7 @@ static void step(struct stwi_input *input) {
 /* Slot 3 holds a conn with the messages 1 to 5, none of them written. */
 static int set_up(void **state) {
   (void)state;
-  core = stwi_core_new();
+  core = stwi_core_new(NULL);
   stwi_effects_init(&effects);
   stw_config *text = stw_config_new();
   struct stwi_conn_config *config;
@@ -53,11 +53,16 @@ static int tear_down(void **state) {
   return 0;
 }
 
+static void answer(struct stwi_query *query, const struct stwi_core *of, uint32_t slot,
+                   stwi_time now) {
+  stwi_query_look(query, of, slot, now);
+  stwi_query_tell(query);
+}
+
 static struct stwi_query *ask_list(uint64_t after, size_t max) {
-  struct stwi_query *query = stwi_query_new();
+  struct stwi_query *query = stwi_query_new(STWI_QUERY_LIST);
   assert_non_null(query);
-  query->kind = STWI_QUERY_LIST;
-  query->number = after;
+  query->cursor = after == 0 ? 0 : (uint64_t)1 << 62 | after; /* of the data lane */
   query->max = max;
   query->entries = calloc(max, sizeof *query->entries);
   return query;
@@ -66,7 +71,7 @@ static struct stwi_query *ask_list(uint64_t after, size_t max) {
 static void a_list_has_at_most_what_was_asked_for(void **state) {
   (void)state;
   struct stwi_query *query = ask_list(1, 3);
-  stwi_query_answer(query, core, 3, 5000);
+  answer(query, core, 3, 5000);
   assert_int_equal(stwi_query_wait(query), STW_OK);
   assert_int_equal(query->count, 3);
   assert_int_equal(query->entries[0].id.number, 2);
@@ -78,53 +83,60 @@ static void a_list_has_at_most_what_was_asked_for(void **state) {
 static void an_empty_slot_or_no_core_is_closed(void **state) {
   (void)state;
   struct stwi_query *query = ask_list(0, 1);
-  stwi_query_answer(query, core, 2, 0);
+  answer(query, core, 2, 0);
   assert_int_equal(stwi_query_wait(query), STW_E_CLOSED);
   stwi_query_drop(query);
   query = ask_list(0, 1);
-  stwi_query_answer(query, core, UINT32_MAX, 0);
+  answer(query, core, UINT32_MAX, 0);
   assert_int_equal(stwi_query_wait(query), STW_E_CLOSED);
   stwi_query_drop(query);
   query = ask_list(0, 1);
-  stwi_query_answer(query, NULL, 3, 0);
+  answer(query, NULL, 3, 0);
   assert_int_equal(stwi_query_wait(query), STW_E_CLOSED);
   stwi_query_drop(query);
 }
 
 static void a_body_has_its_whole_size_and_what_fits(void **state) {
   (void)state;
-  struct stwi_query *query = stwi_query_new();
-  query->kind = STWI_QUERY_BODY;
-  query->number = 5;
+  struct stwi_query *query = stwi_query_new(STWI_QUERY_BODY);
+  query->id = stwi_outbox_find(stwi_core_outbox(core, 3, STW_LANE_DATA), 5)->id;
   query->max = 2;
-  stwi_query_answer(query, core, 3, 0);
+  answer(query, core, 3, 0);
   assert_int_equal(stwi_query_wait(query), STW_OK);
   assert_int_equal(query->count, 4);
   assert_memory_equal(query->body, "\0\0", 2);
   stwi_query_drop(query);
 }
 
-static stw_status can_cancel(uint64_t number) {
-  struct stwi_query *query = stwi_query_new();
-  query->kind = STWI_QUERY_CANCEL;
-  query->number = number;
-  stwi_query_answer(query, core, 3, 0);
+static stw_status judge(stw_message_id id, stw_edit edit) {
+  struct stwi_query *query = stwi_query_new(STWI_QUERY_JUDGE);
+  query->id = id;
+  query->edit = edit;
+  answer(query, core, 3, 0);
   stw_status status = stwi_query_wait(query);
   stwi_query_drop(query);
   return status;
 }
 
-static void only_what_waits_unwritten_can_be_cancelled(void **state) {
+static void only_what_waits_unwritten_can_be_taken_back_or_overtaken(void **state) {
   (void)state;
-  assert_int_equal(can_cancel(5), STW_OK);
-  assert_int_equal(can_cancel(6), STW_E_NOT_FOUND);
-  stwi_outbox_find(stwi_core_outbox(core, 3), 5)->attempts = 1; /* written on a lost link */
-  assert_int_equal(can_cancel(5), STW_E_STATE);
+  struct stwi_msg *msg = stwi_outbox_find(stwi_core_outbox(core, 3, STW_LANE_DATA), 5);
+  const stw_message_id gone = {msg->id.stream, 6};
+  assert_int_equal(judge(msg->id, STW_EDIT_CANCEL), STW_OK);
+  assert_int_equal(judge(msg->id, STW_EDIT_HOLD), STW_OK);
+  assert_int_equal(judge(msg->id, STW_EDIT_PRIORITISE), STW_OK);
+  assert_int_equal(judge(msg->id, STW_EDIT_DEMOTE), STW_E_STATE); /* it is there already */
+  assert_int_equal(judge(msg->id, STW_EDIT_RELEASE), STW_E_STATE);
+  assert_int_equal(judge(msg->id, STW_EDIT_REQUEUE), STW_E_STATE);
+  assert_int_equal(judge(gone, STW_EDIT_CANCEL), STW_E_NOT_FOUND);
+  msg->attempts = 1; /* written on a lost link */
+  assert_int_equal(judge(msg->id, STW_EDIT_CANCEL), STW_E_STATE);
+  assert_int_equal(judge(msg->id, STW_EDIT_PRIORITISE), STW_E_STATE);
 }
 
 static void *answer_late(void *arg) {
   struct stwi_query *query = arg;
-  stwi_query_answer(query, core, 3, 0);
+  answer(query, core, 3, 0);
   stwi_query_drop(query);
   return NULL;
 }
@@ -159,7 +171,7 @@ int main(void) {
       TEST(a_list_has_at_most_what_was_asked_for),
       TEST(an_empty_slot_or_no_core_is_closed),
       TEST(a_body_has_its_whole_size_and_what_fits),
-      TEST(only_what_waits_unwritten_can_be_cancelled),
+      TEST(only_what_waits_unwritten_can_be_taken_back_or_overtaken),
       TEST(another_thread_answers),
       TEST(an_answer_that_never_comes_is_a_timeout),
   };

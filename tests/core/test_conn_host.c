@@ -263,7 +263,7 @@ static void there_is_nothing_to_see_in_an_empty_slot(void **unused) {
   uint64_t values[STW_METRIC_COUNT];
   assert_false(stwi_core_view(world->core, 0, &view));
   assert_false(stwi_core_metrics(world->core, 99, world->now, values));
-  assert_null(stwi_core_outbox(world->core, 5));
+  assert_null(stwi_core_outbox(world->core, 5, STW_LANE_DATA));
 }
 
 static void the_clock_of_a_closed_conn_stands(void **unused) {

@@ -55,7 +55,7 @@ static void nothing_is_proven_by_silence(void **unused) {
   world_say(world, conn);
   world_run(world, STWI_S);
   assert_int_equal(world->conns[conn].proven[STW_PROOF_RECEIVED], 0);
-  assert_false(stwi_outbox_is_settled(stwi_core_outbox(world->core, conn)));
+  assert_false(stwi_conn_is_delivered(world_inside(world, conn)));
   world_release_pongs(world, server);
   world_run(world, 5 * STWI_MS);
   assert_int_equal(world->conns[conn].proven[STW_PROOF_RECEIVED], 1);
@@ -442,6 +442,35 @@ static void a_probe_waits_for_the_write_under_way(void **unused) {
   assert_int_equal(world_live(world, conn)->gen, 1);
 }
 
+/* RFC 6455 section 5.4: control frames pass between the parts of a message, others do not. */
+static void a_ping_is_answered_within_a_long_message(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_quiet();
+  server->bytes_per_s = 1 << 20;
+  server->write_delay_ns = 200 * STWI_MS;
+  world_send(world, conn, &(struct world_send){.size = 4 << 20});
+  const uint64_t before = pings(conn);
+  world_run(world, 2 * STWI_S);
+  assert_int_equal(message(conn, 1)->received, 0);
+  assert_true(pings(conn) > before);
+  assert_int_equal(world->conns[conn].proven[STW_PROOF_RECEIVED], 0);
+  world_opening(world, conn, "late", "o:late");
+  assert_true(world_run_settled(world, conn, 30 * STWI_S));
+  assert_int_equal(world_metric(world, conn, STW_METRIC_LINKS), 1);
+}
+
+static void a_long_message_begins_again_on_the_next_link(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_quiet();
+  server->write_delay_ns = 50 * STWI_MS;
+  world_send(world, conn, &(struct world_send){.size = 4 << 20});
+  world_run(world, 100 * STWI_MS);
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  assert_true(world_run_settled(world, conn, 60 * STWI_S));
+  assert_int_equal(message(conn, 1)->received, 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       WORLD_TEST(a_lone_message_is_proven_at_once_and_a_stream_every_200_ms),
@@ -469,6 +498,8 @@ int main(void) {
       WORLD_TEST(a_message_whose_time_is_over_is_not_written),
       WORLD_TEST(muteness_learnt_elsewhere_settles_what_is_under_way),
       WORLD_TEST(a_link_given_up_with_bytes_under_way_teaches_slowness),
+      WORLD_TEST(a_ping_is_answered_within_a_long_message),
+      WORLD_TEST(a_long_message_begins_again_on_the_next_link),
       WORLD_TEST(a_probe_waits_for_the_write_under_way),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

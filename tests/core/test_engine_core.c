@@ -18,7 +18,7 @@ static stwi_time now;
 static int set_up(void **unused) {
   (void)unused;
   now = STWI_S;
-  core = stwi_core_new();
+  core = stwi_core_new(NULL);
   stwi_effects_init(&effects);
   return core == NULL ? -1 : 0;
 }
@@ -183,7 +183,7 @@ static void without_memory_opening_ends_at_once(void **unused) {
     failing_mem_after = after;
     open_slot(0, config);
     failing_mem_after = -1;
-    has_opened = stwi_core_outbox(core, 0) != NULL;
+    has_opened = stwi_core_outbox(core, 0, STW_LANE_DATA) != NULL;
     if (!has_opened && event(STW_EVENT_CLOSED) != NULL)
       assert_int_equal(event(STW_EVENT_CLOSED)->u.closed.cause, STW_CAUSE_OVERLOAD_LOCAL);
   }
@@ -193,7 +193,7 @@ static void without_memory_there_is_no_core(void **unused) {
   (void)unused;
   for (failing_mem_after = 0; failing_mem_after < 2;) {
     const long after = failing_mem_after;
-    assert_null(stwi_core_new());
+    assert_null(stwi_core_new(NULL));
     failing_mem_after = after + 1;
   }
 }
@@ -258,7 +258,7 @@ static void any_allocation_may_fail(void **unused) {
     assert_int_equal(set_up(NULL), 0);
     give_entropy();
     a_little_of_everything(after);
-    assert_null(stwi_core_outbox(core, 0));
+    assert_null(stwi_core_outbox(core, 0, STW_LANE_DATA));
   }
 }
 

@@ -623,8 +623,26 @@ static void a_close_without_code_is_empty(void **state) {
   assert_memory_equal(out, "\x88\x82\x37\xfa\x21\x3d\x34\x12", 8);
 }
 
+static void two_pieces_make_the_frame_of_one(void **unused) {
+  (void)unused;
+  static const uint8_t mask[4] = {1, 2, 3, 4};
+  static const char text[] = "a prefix and a payload";
+  for (size_t cut = 0; cut < sizeof text; cut++) {
+    for (unsigned is_masked = 0; is_masked < 2; is_masked++) {
+      uint8_t one[64], two[64];
+      const uint8_t *four = is_masked ? mask : NULL;
+      const size_t size = stwi_frame_encode(one, STWI_OP_BINARY, true, four, text, sizeof text);
+      assert_int_equal(stwi_frame_encode_two(two, STWI_OP_BINARY, true, four, text, cut, text + cut,
+                                             sizeof text - cut),
+                       size);
+      assert_memory_equal(one, two, size);
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(two_pieces_make_the_frame_of_one),
       cmocka_unit_test(each_rule_of_the_rfc_is_enforced_by_a_client),
       cmocka_unit_test(each_rule_of_the_rfc_is_enforced_by_a_server),
       cmocka_unit_test(nothing_is_refused_before_it_is_certain),

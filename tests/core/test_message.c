@@ -10,18 +10,19 @@
 
 /* Written out by hand: state by row, input by column in the order of enum stwi_msg_input. */
 static const stw_message_state expected[STW_MESSAGE_STATE_COUNT][STWI_MSG_INPUT_COUNT] = {
-    /* WRITE, PROVE, LINK_LOST, EXPIRE, CANCEL, DROP, POISON, HOLD, RELEASE */
+    /* WRITE, PROVE, LINK_LOST, EXPIRE, CANCEL, DROP, POISON, HOLD, RELEASE, DOUBT */
     {STW_MESSAGE_INFLIGHT, NO, NO, STW_MESSAGE_EXPIRED, STW_MESSAGE_CANCELLED, STW_MESSAGE_DROPPED,
-     NO, STW_MESSAGE_HELD, NO},
-    {NO, STW_MESSAGE_SETTLED, STW_MESSAGE_QUEUED, NO, NO, NO, STW_MESSAGE_DEAD, NO, NO},
+     NO, STW_MESSAGE_HELD, NO, STW_MESSAGE_UNKNOWN},
+    {NO, STW_MESSAGE_SETTLED, STW_MESSAGE_QUEUED, NO, NO, NO, STW_MESSAGE_DEAD, NO, NO,
+     STW_MESSAGE_UNKNOWN},
     {NO, NO, NO, STW_MESSAGE_EXPIRED, STW_MESSAGE_CANCELLED, STW_MESSAGE_DROPPED, NO, NO,
-     STW_MESSAGE_QUEUED},
-    {NO, NO, NO, NO, NO, NO, NO, NO, NO}, /* settled */
-    {NO, NO, NO, NO, NO, NO, NO, NO, NO}, /* expired */
-    {NO, NO, NO, NO, NO, NO, NO, NO, NO}, /* cancelled */
-    {NO, NO, NO, NO, NO, NO, NO, NO, NO}, /* dropped */
-    {NO, NO, NO, NO, NO, NO, NO, NO, NO}, /* dead */
-    {NO, NO, NO, NO, NO, NO, NO, NO, NO}, /* unknown */
+     STW_MESSAGE_QUEUED, NO},
+    {NO, NO, NO, NO, NO, NO, NO, NO, NO, NO},                 /* settled */
+    {NO, NO, NO, NO, NO, NO, NO, NO, NO, NO},                 /* expired */
+    {NO, NO, NO, NO, NO, NO, NO, NO, NO, NO},                 /* cancelled */
+    {NO, NO, NO, NO, NO, NO, NO, NO, NO, NO},                 /* dropped */
+    {NO, NO, NO, NO, NO, NO, NO, NO, STW_MESSAGE_QUEUED, NO}, /* dead */
+    {NO, NO, NO, NO, NO, NO, NO, NO, STW_MESSAGE_QUEUED, NO}, /* unknown */
 };
 
 static stw_message_state wanted(unsigned state, unsigned input, unsigned guarantee) {
@@ -39,7 +40,7 @@ static void every_state_meets_every_input_under_every_guarantee(void **unused) {
         assert_int_equal(stwi_msg_next((stw_message_state)state, (enum stwi_msg_input)input,
                                        (stw_guarantee)guarantee),
                          wanted(state, input, guarantee));
-  assert_int_equal(cells, 9 * 9 * 3);
+  assert_int_equal(cells, 9 * 10 * 3);
 }
 
 #define IS_FINAL(name, slug, is_final, text) is_final,
@@ -51,7 +52,8 @@ static void final_states_are_final_and_others_have_a_way_out(void **unused) {
   for (unsigned state = 0; state < STW_MESSAGE_STATE_COUNT; state++) {
     unsigned ways = 0;
     for (unsigned input = 0; input < STWI_MSG_INPUT_COUNT; input++)
-      ways += stwi_msg_next((stw_message_state)state, (enum stwi_msg_input)input,
+      ways += !(finals[state] && input == STWI_MSG_RELEASE) && /* the host's word */
+              stwi_msg_next((stw_message_state)state, (enum stwi_msg_input)input,
                             STW_AT_LEAST_ONCE) != STW_MESSAGE_STATE_COUNT;
     assert_int_equal(ways == 0, finals[state]);
   }

@@ -285,14 +285,25 @@ static void only_what_was_never_written_can_be_cancelled(void **unused) {
   assert_int_equal(stwi_outbox_cancel(&outbox, 1), STW_E_NOT_FOUND);
 }
 
-static void a_held_message_keeps_those_behind_it(void **unused) {
+/* The gate of the store, and of exactly once where no session gives it. */
+static void what_may_not_be_written_yet_keeps_those_behind_it(void **unused) {
   (void)unused;
+  outbox.stored_upto = 0;
+  outbox.bars_exactly = true;
   take_plain(1, 3);
-  stwi_outbox_find(&outbox, 2)->state = STW_MESSAGE_HELD;
-  assert_int_equal(write_all(0), 1);
+  take(&(struct message_spec){.number = 4, .size = 5, .guarantee = STW_EXACTLY_ONCE});
+  take_plain(5, 5);
   assert_null(stwi_outbox_next(&outbox, 0));
-  assert_int_equal(stwi_outbox_cancel(&outbox, 2), STW_OK);
+  assert_int_equal(stwi_outbox_stored(&outbox, 2), 2);
+  assert_int_equal(stwi_outbox_stored(&outbox, 2), 0);
+  assert_int_equal(stwi_outbox_find(&outbox, 2)->proof, STW_PROOF_STORED);
+  assert_int_equal(stwi_outbox_find(&outbox, 3)->proof, STW_PROOF_NONE);
+  assert_int_equal(write_all(0), 2);
+  assert_int_equal(stwi_outbox_stored(&outbox, 99), 3);
+  assert_int_equal(outbox.stored_upto, 5);
   assert_int_equal(write_all(0), 1);
+  outbox.bars_exactly = false;
+  assert_int_equal(write_all(0), 2);
 }
 
 static void a_key_replaces_the_queued_message_only(void **unused) {
@@ -556,7 +567,7 @@ int main(void) {
       TEST(the_next_expiry_is_the_nearest_one),
       TEST(a_long_queue_is_not_walked_for_every_expiry),
       TEST(only_what_was_never_written_can_be_cancelled),
-      TEST(a_held_message_keeps_those_behind_it),
+      TEST(what_may_not_be_written_yet_keeps_those_behind_it),
       TEST(a_key_replaces_the_queued_message_only),
       TEST(a_replaced_inflight_message_is_replayed_if_its_heir_is_gone),
       TEST(drop_oldest_ends_the_oldest_queued_ones),

@@ -73,7 +73,8 @@ static uint64_t standing(void) {
 
 static void end(uint64_t number, stw_message_state state, stw_cause cause) {
   model.facts[number].state = state;
-  model.ends[model.end_count++] = (struct stwi_msg_end){number, state, cause};
+  model.ends[model.end_count++] =
+      (struct stwi_msg_end){.number = number, .state = state, .cause = cause};
 }
 
 static unsigned key_index(const struct fact *fact) {

@@ -72,7 +72,7 @@ static void statuses_are_walked_to_their_end(void **unused) {
     assert_true(strlen(info->text) > 3 && strlen(info->remedy) > 3);
     assert_ptr_equal(stw_status_find(info->status), info);
   }
-  assert_int_equal(count, -(int)STW_E_BUSY + 1);
+  assert_int_equal(count, -(int)STW_E_PROTOCOL + 1);
   assert_null(stw_status_at(SIZE_MAX));
   assert_true(stw_status_find(STW_E_FULL)->retryable);
   assert_false(stw_status_find(STW_E_URL)->retryable);

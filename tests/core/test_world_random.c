@@ -262,7 +262,7 @@ static bool is_served(struct world *world, uint32_t slot) {
   /* Whom nobody may ask, only the transport can call dead. */
   const bool is_stuck =
       inside->active != NULL && inside->active->is_writing && !stwi_conn_may_ask(inside);
-  return needs_host || is_stuck || stwi_outbox_is_settled(&inside->outbox);
+  return needs_host || is_stuck || stwi_conn_is_delivered(inside);
 }
 
 static bool is_all_served(struct world *world, void *context) {

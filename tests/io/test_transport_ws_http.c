@@ -184,6 +184,26 @@ static void reset_with_and_without_an_answer(void **state) {
   assert_int_equal(outcome.seen.http_status, 503);
 }
 
+static void serve_upgrade_and_reset(struct peer *peer, int fd) {
+  const struct linger now = {1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  upgrade(peer, fd, "", "");
+}
+
+/* The reset may overtake the answer; neither order makes it a bad one. */
+static void reset_behind_a_right_answer_is_a_reset(void **state) {
+  (void)state;
+  for (int i = 0; i < 300; i++) {
+    struct peer peer = {.answer = ""};
+    struct outcome outcome;
+    dial_peer(&peer, serve_upgrade_and_reset, plain_dial(0), &outcome);
+    const bool is_told = outcome.is_ready || outcome.seen.cause == STW_CAUSE_TCP_RESET ||
+                         outcome.seen.cause == STW_CAUSE_UPGRADE_EOF;
+    if (!is_told)
+      fail_msg("cause %d, detail \"%s\"", (int)outcome.seen.cause, outcome.seen.detail);
+  }
+}
+
 static void header_over_the_bound_is_refused(void **state) {
   (void)state;
   enum { ROOM = 64 * 1024 };
@@ -374,6 +394,7 @@ int main(void) {
       cmocka_unit_test(garbage_is_refused),
       cmocka_unit_test(end_before_the_answer_is_told_from_garbage),
       cmocka_unit_test(reset_with_and_without_an_answer),
+      cmocka_unit_test(reset_behind_a_right_answer_is_a_reset),
       cmocka_unit_test(header_over_the_bound_is_refused),
       cmocka_unit_test(subprotocol_must_be_one_that_was_asked_for),
       cmocka_unit_test(extension_that_was_not_asked_for_is_refused),

@@ -27,6 +27,8 @@ local TYPES = { text = "string", duration = "steadwire.Duration", bytes = "integ
 local function type_of(name, option)
   if name == "credentials" then
     return '"off"|"host"|steadwire.CredentialsFunction'
+  elseif name == "inbound_from" then
+    return "string|integer|integer[]"
   elseif option.type == "choice" then
     return '"' .. option.range:gsub(" | ", '"|"') .. '"'
   end
@@ -57,7 +59,7 @@ end)
 it("every_word_is_in_its_alias", function()
   local meta = read_meta()
   local lists = { State = "states", MessageState = "message_states", EventKind = "events",
-    Guarantee = "guarantees" }
+    Guarantee = "guarantees", Lane = "lanes" }
   for alias, list in pairs(lists) do
     local block = meta:match("%-%-%-@alias steadwire%." .. alias .. "([ \n].-)\n\n")
     local words = {}

@@ -170,6 +170,6 @@ def test_a_conn_of_a_stopped_engine_ends_with_local_stop(shared_echo: Echo) -> N
     assert events[-1][0] == steadwire.words.EventKind.CLOSED.number
     assert events[-1][3] == causes["local_stop"]
     with pytest.raises((ClosedError, HandleError)):
-        conn.send("x", 0, 0, None)
+        conn.send("x", 0, 0, None, 0)
     with pytest.raises((ClosedError, HandleError)):
         _core.Conn(engine, config)

@@ -125,7 +125,7 @@ async def test_a_function_that_fails_is_logged_and_named_as_the_reason(
 async def test_what_is_no_function_is_refused(shared_echo: Echo) -> None:
     token: Any = "token"
     with pytest.raises(TypeError, match="credentials"):
-        make_setup(shared_echo.url, None, None, True, None, token, {})
+        make_setup(shared_echo.url, None, None, True, None, token, None, {})
 
 
 async def test_the_function_runs_in_the_context_of_connect() -> None:

@@ -107,11 +107,12 @@ def test_misuse_of_a_conn_of_the_core(dead_url: str) -> None:
     conn = _core.Conn(_core.Engine(), config)
     for call in (
         lambda: conn.send("x"),
-        lambda: conn.send("x", "y", 0, None),
-        lambda: conn.send("x", 0, None, None),
-        lambda: conn.send("x", 0, 0, 3.5),
-        lambda: conn.send_many(3, 0, 0, None),
-        lambda: conn.send_many([1], 0, 0, None),
+        lambda: conn.send("x", "y", 0, None, 0),
+        lambda: conn.send("x", 0, None, None, 0),
+        lambda: conn.send("x", 0, 0, 3.5, 0),
+        lambda: conn.send("x", 0, 0, None, "data"),
+        lambda: conn.send_many(3, 0, 0, None, 0),
+        lambda: conn.send_many([1], 0, 0, None, 0),
         lambda: conn.drain(),
         lambda: conn.wait("x"),
         lambda: conn.opening(1, 2),
@@ -120,18 +121,26 @@ def test_misuse_of_a_conn_of_the_core(dead_url: str) -> None:
         lambda: conn.supply(None, None, {}, 0),
         lambda: conn.supply(None, None, ["a"], 0),
         lambda: conn.supply(None, None, ["a", 1], 0),
-        lambda: conn.outbox_list("a", 1),
+        lambda: conn.outbox().list("a", 0, None, 0, 0, 1),
+        lambda: conn.outbox().get(1),
+        lambda: conn.outbox().body((1, "x"), 1),
+        lambda: conn.outbox().edit((1, 1), "hold"),
+        lambda: conn.outbox().import_(5),
+        lambda: conn.processed("x"),
         lambda: conn.close("x"),
     ):
         with pytest.raises(TypeError):
             call()
     for call in (
-        lambda: conn.send("x", 99, 0, None),
-        lambda: conn.send("x", 0, -1, None),
-        lambda: conn.outbox_list(-1, 1),
+        lambda: conn.send("x", 99, 0, None, 0),
+        lambda: conn.send("x", 0, 0, None, 2),
+        lambda: conn.send("x", 0, 0, None, -1),
+        lambda: conn.send("x", 0, -1, None, 0),
+        lambda: conn.outbox().list(0, 0, None, 0, -1, 1),
+        lambda: conn.outbox().edit((1, 1), 99),
         lambda: conn.close(2**64),
         lambda: conn.opening("", "x"),
-        lambda: conn.send("x", 0, 0, "k" * 256),
+        lambda: conn.send("x", 0, 0, "k" * 256, 0),
     ):
         with pytest.raises((ValueError, OverflowError)):
             call()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import steadwire
 from steadwire import _core
-from steadwire._options import build_config, set_option
+from steadwire._options import build_config, outbox_text, set_option
 from steadwire._units import milliseconds, seconds
 from steadwire.errors import ConfigError, OptionError, OptionValueError, UrlError
 
@@ -171,9 +171,22 @@ def test_urls_may_be_a_list_but_not_an_empty_one() -> None:
         steadwire.connect([])
 
 
-def test_a_path_for_the_outbox_says_that_durable_outboxes_come_later() -> None:
-    with pytest.raises(ConfigError, match="durable outboxes come in a later version"):
-        steadwire.connect(URL, outbox="feed.db")
+def test_a_folder_for_outboxes_keeps_its_slash(tmp_path: Path) -> None:
+    assert outbox_text("dir/") == "dir/"
+    assert outbox_text(tmp_path) == f"{tmp_path}/"
+    assert outbox_text(tmp_path / "feed.db") == str(tmp_path / "feed.db")
+
+
+def test_the_inbound_cursor_is_one_number_or_two() -> None:
+    texts = {7: "7", (7, 3): "7,3", "7,3": "7,3", (0,): "0"}
+    for given, text in texts.items():
+        config = build_config(URL, {"profile": "session", "inbound_from": given})
+        assert config.get("inbound_from") == text
+    for wrong in (1.5, -1, (1, 2, 3), (), True, (1, "x"), [1, 2]):
+        with pytest.raises(TypeError, match="inbound_from"):
+            build_config(URL, {"inbound_from": wrong})
+    with pytest.raises(ConfigError, match="inbound_from"):
+        build_config(URL, {"inbound_from": "x"})
 
 
 @pytest.mark.parametrize("codec", ["xml", (len,), (1, 2), ("json", "json")])

@@ -31,6 +31,7 @@ static inline struct stwi_chunk *messages_chunk(const struct message_spec *specs
     const uint8_t key_size = spec->key == NULL ? 0 : (uint8_t)strlen(spec->key);
     struct stwi_msg *msg = stwi_chunk_append(chunk, spec->key, key_size, zeros, spec->size);
     msg->number = spec->number;
+    msg->id.number = spec->number;
     msg->ttl_ns = spec->ttl_ns;
     msg->guarantee = (uint8_t)spec->guarantee;
     msg->is_refused = spec->is_refused;

@@ -1,6 +1,7 @@
 #include "world_inside.h"
 
 #include "core/mem.h"
+#include "io/envelope.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ struct world *world_new(uint64_t seed) {
   struct world *world = calloc(1, sizeof *world);
   if (world == NULL)
     return NULL;
-  world->core = stwi_core_new();
+  world->core = stwi_core_new(&stwi_envelope);
   stwi_effects_init(&world->effects);
   stwi_random_seed(&world->random, seed);
   world->now = WORLD_START;
@@ -70,6 +71,8 @@ void world_free(struct world *world) {
   free_links(world->retired);
   for (size_t i = 0; i < world->wire_count; i++)
     free(world->wires[i].bytes);
+  for (uint32_t i = 0; i < world->server_count; i++)
+    world_session_forget(&world->servers[i]);
   free(world->wires);
   free(world->events);
   free(world->conns);
@@ -179,7 +182,7 @@ bool world_run_to(struct world *world, uint32_t conn, stw_state state, uint64_t 
 }
 
 static bool is_settled(struct world *world, void *context) {
-  return stwi_outbox_is_settled(stwi_core_outbox(world->core, *(uint32_t *)context));
+  return stwi_conn_is_delivered(world_inside(world, *(uint32_t *)context));
 }
 
 bool world_run_settled(struct world *world, uint32_t conn, uint64_t for_ns) {
@@ -263,7 +266,20 @@ static uint32_t free_slot(struct world *world) {
   return world->conn_count++;
 }
 
-uint32_t world_open(struct world *world, struct stwi_conn_config *config) {
+static void open_slot(struct world *world, uint32_t slot, struct stwi_conn_config *config,
+                      uint64_t stream, struct stwi_restored *restored) {
+  const struct stwi_input input = {.kind = STWI_IN_OPEN,
+                                   .conn = slot,
+                                   .u.open = {.config = config,
+                                              .stream = stream,
+                                              .restored = restored,
+                                              .seed = stwi_random_next(&world->random),
+                                              .handle = {slot + 1}}};
+  world_input(world, &input);
+}
+
+uint32_t world_open_restored(struct world *world, struct stwi_conn_config *config,
+                             struct stwi_restored *restored) {
   const uint32_t slot = free_slot(world);
   struct world_conn *conn = &world->conns[slot];
   struct world_message *messages = conn->messages;
@@ -274,14 +290,12 @@ uint32_t world_open(struct world *world, struct stwi_conn_config *config) {
                               .capacity = capacity,
                               .since = world->now,
                               .opened_at = world->now};
-  const struct stwi_input input = {.kind = STWI_IN_OPEN,
-                                   .conn = slot,
-                                   .u.open = {.config = config,
-                                              .stream = stwi_random_next(&world->random),
-                                              .seed = stwi_random_next(&world->random),
-                                              .handle = {slot + 1}}};
-  world_input(world, &input);
+  open_slot(world, slot, config, stwi_random_next(&world->random) & ~(uint64_t)1, restored);
   return slot;
+}
+
+uint32_t world_open(struct world *world, struct stwi_conn_config *config) {
+  return world_open_restored(world, config, NULL);
 }
 
 uint32_t world_open_default(struct world *world, const char *names) {
@@ -294,6 +308,64 @@ void world_forget(struct world *world, uint32_t conn) {
     if (!link->is_cut && !link->is_over)
       world_break(world, "link %u of a forgotten conn was not cut", link->gen);
   world->conns[conn].is_open = false;
+}
+
+/* Copies what stands, as a store would give it back. */
+static struct stwi_chunk *copy_standing(const struct stwi_outbox *outbox) {
+  struct stwi_chunk *first = NULL, **last = &first;
+  const struct stwi_msg *msg;
+  for (uint64_t after = 0; (msg = stwi_outbox_after(outbox, after)) != NULL; after = msg->number) {
+    struct stwi_chunk *chunk =
+        stwi_chunk_new((uint32_t)stwi_msg_footprint(msg->key_size, msg->size));
+    struct stwi_msg *copy =
+        stwi_chunk_append(chunk, stwi_msg_key(msg), msg->key_size, stwi_msg_body(msg), msg->size);
+    copy->number = msg->number;
+    copy->id = msg->id;
+    copy->lane = msg->lane;
+    copy->is_text = msg->is_text;
+    copy->guarantee = msg->guarantee;
+    *last = chunk;
+    last = &chunk->next;
+  }
+  return first;
+}
+
+static bool is_gone(struct world *world, void *context) {
+  for (const struct world_link *link = ((struct world_conn *)context)->links; link != NULL;
+       link = link->next)
+    if (!link->is_gone)
+      return false;
+  (void)world;
+  return true;
+}
+
+void world_crash(struct world *world, uint32_t slot, struct stwi_conn_config *config) {
+  struct world_conn *conn = &world->conns[slot];
+  const struct stwi_conn *inside = world_inside(world, slot);
+  struct stwi_restored restored = {.is_unclean = true, .session = inside->saved};
+  const uint64_t stream = inside->stream;
+  conn->restored = stwi_lanes_messages(inside->lanes);
+  struct stwi_chunk **last = &restored.chunks;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    restored.last_number[lane] = inside->lanes[lane].taken;
+    while (*last != NULL)
+      last = &(*last)->next;
+    *last = copy_standing(&inside->lanes[lane]);
+    conn->inbound_ids[lane].number = inside->saved.processed[lane];
+  }
+  for (uint64_t n = 1; n <= conn->sent; n++)
+    if (stwi_outbox_find(&inside->lanes[STW_LANE_DATA], n) == NULL)
+      conn->messages[n - 1].is_ended = true;
+  world_forget(world, slot);
+  world_run_until(world, is_gone, conn, STWI_S);
+  retire_links(world, conn);
+  conn->is_open = true;
+  conn->state = STW_STATE_IDLE;
+  conn->since = conn->opened_at = world->now;
+  memset(conn->state_ns, 0, sizeof conn->state_ns);
+  memset(conn->proven, 0, sizeof conn->proven);
+  conn->is_closed_told = conn->is_paused = false;
+  open_slot(world, slot, config, stream, &restored);
 }
 
 static struct world_message *new_message(struct world_conn *conn) {
@@ -322,6 +394,7 @@ uint64_t world_send(struct world *world, uint32_t slot, const struct world_send 
   struct stwi_chunk *chunk = stwi_chunk_new((uint32_t)stwi_msg_footprint(key_size, size));
   struct stwi_msg *msg = stwi_chunk_append(chunk, how->key, key_size, body, size);
   msg->number = conn->sent;
+  msg->id = (stw_message_id){world_inside(world, slot)->stream, conn->sent};
   msg->ttl_ns = how->ttl_ns;
   msg->is_text = true;
   msg->guarantee = (uint8_t)how->guarantee;
@@ -365,6 +438,12 @@ void world_opening(struct world *world, uint32_t conn, const char *key, const ch
 void world_supply(struct world *world, uint32_t conn, const char *token, uint64_t valid_ms) {
   const struct stwi_input input = {
       .kind = STWI_IN_SUPPLY, .conn = conn, .u.supply = {.token = token, .valid_ms = valid_ms}};
+  world_input(world, &input);
+}
+
+void world_processed(struct world *world, uint32_t conn, stw_lane lane, uint64_t number) {
+  const struct stwi_input input = {
+      .kind = STWI_IN_PROCESSED, .conn = conn, .u.processed = {lane, number}};
   world_input(world, &input);
 }
 

@@ -16,6 +16,7 @@
 
 #include "core/chunk.h"
 #include "core/conn.h"
+#include "core/session_server.h"
 
 #include <stdio.h>
 
@@ -70,7 +71,16 @@ struct world_server {
   const char *opening_reply;           /* answer to an opening message, NULL: none */
   stwi_time frozen_until;              /* the process is stopped */
   bool has_been_mute;                  /* it left a PING without its PONG once */
+  /* steadwire.v1 */
+  bool has_sessions;                   /* selects it where it is offered */
+  stw_session_options session_options; /* of new sessions */
+  uint64_t incarnation;                /* of its memory of sessions */
+  uint32_t refuses;                    /* every HELLO, with this code; 0: none */
+  bool refuses_auth;
+  bool is_mute_to_hello;
+  struct world_session *sessions; /* owned */
   /* what happened */
+  uint64_t hellos, resumes, replays, gaps, auths; /* gaps: numbers */
   uint64_t dials, accepts, pings, messages, duplicates;
 };
 
@@ -79,13 +89,16 @@ struct world_link {
   struct world_link *next; /* older link of the same conn */
   struct world_server *server;
   uint32_t conn, gen;
-  bool is_accepted; /* at the server */
-  bool is_ready;    /* READY was given to the core */
-  bool is_over;     /* DOWN was given to the core, or was cut by it */
-  bool is_dead;     /* the server's end is gone */
-  bool is_cut;      /* by the core: nothing may be written */
-  bool is_down_due; /* DOWN is on its way */
-  bool is_gone;     /* DOWN was given to the core: it may be named again */
+  bool is_accepted;   /* at the server */
+  bool is_ready;      /* READY was given to the core */
+  bool is_over;       /* DOWN was given to the core, or was cut by it */
+  bool is_dead;       /* the server's end is gone */
+  bool is_cut;        /* by the core: nothing may be written */
+  bool is_down_due;   /* DOWN is on its way */
+  bool is_gone;       /* DOWN was given to the core: it may be named again */
+  bool is_session;    /* speaks steadwire.v1 */
+  bool is_optimistic; /* frames behind a HELLO that is refused are passed over */
+  stwi_time tick_at;
   bool is_writing;
   bool has_written;
   bool is_paused;
@@ -138,6 +151,9 @@ struct world_conn {
   uint64_t sent, capacity;
   uint64_t inbound; /* messages given to the host */
   char last_inbound[64];
+  stw_message_id inbound_ids[STW_LANE_COUNT]; /* of the last numbered one */
+  uint64_t replayed_inbound;
+  uint64_t restored; /* messages that a process before this one had been given */
 };
 
 struct world {
@@ -174,6 +190,12 @@ struct stwi_conn_config *world_config(const char *names);
 uint32_t world_open(struct world *world, struct stwi_conn_config *config);
 uint32_t world_open_default(struct world *world, const char *names);
 void world_forget(struct world *world, uint32_t conn);
+/* Opens with what a store gave back; `restored` borrowed, its chunks taken. */
+uint32_t world_open_restored(struct world *world, struct stwi_conn_config *config,
+                             struct stwi_restored *restored);
+/* The process dies and comes back in the same slot, with what a store that loses nothing kept: the
+ * session and the messages that stood.  The ledger goes on. */
+void world_crash(struct world *world, uint32_t conn, struct stwi_conn_config *config);
 
 /* Host actions, each a step of its own and a turn. */
 struct world_send {
@@ -191,6 +213,7 @@ void world_do(struct world *world, uint32_t conn,
 void world_cancel(struct world *world, uint32_t conn, uint64_t number);
 void world_opening(struct world *world, uint32_t conn, const char *key, const char *text);
 void world_supply(struct world *world, uint32_t conn, const char *token, uint64_t valid_ms);
+void world_processed(struct world *world, uint32_t conn, stw_lane lane, uint64_t number);
 void world_inbound(struct world *world, uint32_t conn, bool is_full);
 void world_network(struct world *world, stw_network what);
 void world_stalled(struct world *world, uint64_t for_ns); /* the process did not run: time passes */
@@ -209,6 +232,18 @@ void world_swallow(struct world *world, struct world_server *server, bool to_ser
 void world_release_pongs(struct world *world, struct world_server *server);
 /* Stops the server's process; a longer stop under way is not cut short. */
 void world_freeze(struct world *world, struct world_server *server, uint64_t for_ns);
+
+/* Sessions of a server: it says something in each; asks to move; closes; loses its memory. */
+uint64_t world_session_say(struct world *world, struct world_server *server, stw_lane lane,
+                           const char *text); /* the number */
+void world_session_goaway(struct world *world, struct world_server *server, uint64_t after_ms,
+                          uint64_t spread_ms);
+void world_session_close(struct world *world, struct world_server *server, uint32_t code);
+void world_session_forget(struct world_server *server);
+/* A frame of the test's making on every link with a session. */
+void world_session_frame(struct world *world, struct world_server *server,
+                         const struct stwi_sframe *frame);
+const struct stwi_server *world_session_role(const struct world_server *server); /* the newest */
 
 /* Time.  Runs stop early when something broke. */
 void world_run(struct world *world, uint64_t for_ns);

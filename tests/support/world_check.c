@@ -62,15 +62,19 @@ static void check_received(struct world *world, uint32_t slot, uint64_t upto) {
 
 static void check_proof(struct world *world, uint32_t slot, const stw_event *event) {
   struct world_conn *conn = &world->conns[slot];
+  if (event->u.proof.lane != STW_LANE_DATA)
+    return; /* the ledger is of the data lane */
   const uint64_t upto = event->u.proof.upto;
   if (upto == 0 || upto > conn->sent || upto <= conn->proven[event->u.proof.proof]) {
     world_break(world, "conn %u has proof up to %llu of %llu", slot, (unsigned long long)upto,
                 (unsigned long long)conn->sent);
     return;
   }
-  if (event->u.proof.proof == STW_PROOF_RECEIVED)
+  if (event->u.proof.proof >= STW_PROOF_RECEIVED)
     check_received(world, slot, upto);
-  conn->proven[event->u.proof.proof] = upto;
+  for (unsigned proof = 0; proof <= event->u.proof.proof; proof++)
+    if (conn->proven[proof] < upto)
+      conn->proven[proof] = upto;
 }
 
 static void check_ended(struct world *world, uint32_t slot, const stw_event *event) {
@@ -94,7 +98,7 @@ static void check_ended(struct world *world, uint32_t slot, const stw_event *eve
 }
 
 static uint64_t standing(const struct world *world, uint32_t slot) {
-  return stwi_core_outbox(world->core, slot)->messages;
+  return stwi_lanes_messages(world_inside(world, slot)->lanes);
 }
 
 void world_check_event(struct world *world, uint32_t slot, const stw_event *event) {
@@ -185,8 +189,8 @@ static void note_settled_at_written(struct world *world, uint32_t slot) {
   struct world_conn *conn = &world->conns[slot];
   const struct stwi_conn *inside = world_inside(world, slot);
   if (inside->active != NULL && !stwi_conn_may_ask(inside) &&
-      conn->settled_at_written < inside->outbox.written_upto)
-    conn->settled_at_written = inside->outbox.written_upto;
+      conn->settled_at_written < inside->lanes[STW_LANE_DATA].written_upto)
+    conn->settled_at_written = inside->lanes[STW_LANE_DATA].written_upto;
 }
 
 static void check_links(struct world *world, uint32_t slot) {
@@ -254,7 +258,7 @@ static void check_ledger(struct world *world, uint32_t slot) {
   uint64_t stands = 0;
   for (uint64_t n = 1; n <= conn->sent; n++) {
     const struct world_message *message = &conn->messages[n - 1];
-    const bool is_standing = stwi_outbox_find(&inside->outbox, n) != NULL;
+    const bool is_standing = stwi_outbox_find(&inside->lanes[STW_LANE_DATA], n) != NULL;
     stands += is_standing;
     if (is_standing && message->is_ended)
       world_break(world, "conn %u: message %llu ended and stands", slot, (unsigned long long)n);
@@ -264,9 +268,10 @@ static void check_ledger(struct world *world, uint32_t slot) {
     if (!is_received && n > conn->settled_at_written)
       world_break(world, "conn %u: message %llu was lost", slot, (unsigned long long)n);
   }
-  if (stands != inside->outbox.messages)
+  if (stands != inside->lanes[STW_LANE_DATA].messages)
     world_break(world, "conn %u: %llu messages stand, the outbox counts %llu", slot,
-                (unsigned long long)stands, (unsigned long long)inside->outbox.messages);
+                (unsigned long long)stands,
+                (unsigned long long)inside->lanes[STW_LANE_DATA].messages);
 }
 
 static void check_clocks(struct world *world, uint32_t slot) {
@@ -292,7 +297,7 @@ static void check_counts(struct world *world, uint32_t slot) {
   uint64_t sum = 0;
   for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
     sum += world_metric(world, slot, ends[i]);
-  if (sum != world_metric(world, slot, STW_METRIC_SENT))
+  if (sum != world_metric(world, slot, STW_METRIC_SENT) + world->conns[slot].restored)
     world_break(world, "conn %u: %llu messages sent, %llu accounted for", slot,
                 (unsigned long long)world_metric(world, slot, STW_METRIC_SENT),
                 (unsigned long long)sum);

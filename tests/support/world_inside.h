@@ -8,6 +8,7 @@ enum world_wire_kind {
   WORLD_TO_CORE,   /* `input` reaches the core */
   WORLD_TO_SERVER, /* bytes reach the server */
   WORLD_AT_SERVER, /* the attempt reaches the server's door */
+  WORLD_TICK,      /* a session of the server has something to say */
   WORLD_GONE       /* the client's end is gone, as seen by the server */
 };
 
@@ -46,10 +47,22 @@ void world_at_door(struct world *world, struct world_link *link);
 void world_server_read(struct world *world, struct world_link *link, const uint8_t *bytes,
                        size_t size);
 void world_server_gone(struct world_link *link);
+void world_server_send(struct world *world, struct world_link *link, unsigned opcode,
+                       const void *payload, size_t size);
+/* Closes the link with a CLOSE frame. */
+void world_server_end(struct world *world, struct world_link *link, uint16_t code,
+                      const char *reason);
 /* The link ends from the server's or the path's side. */
 void world_down(struct world *world, struct world_link *link, stw_cause cause, uint16_t status,
                 uint64_t retry_after_ms, uint64_t after_ns);
 uint64_t world_latency(struct world *world, const struct world_server *server);
+
+/* world_session.c: servers that speak steadwire.v1 */
+bool world_session_is_offered(const struct world_server *server, const char *subprotocols);
+void world_session_read(struct world *world, struct world_link *link, const uint8_t *data,
+                        size_t size);
+void world_session_tick(struct world *world, struct world_link *link);
+void world_session_gone(struct world_link *link);
 
 /* world_perform.c: performs effects and checks each. */
 void world_perform(struct world *world, const struct stwi_effect *effect);

@@ -139,7 +139,24 @@ static void perform_on_link(struct world *world, const struct stwi_effect *effec
   }
 }
 
+/* In a session every number comes once and in order. */
+static void check_inbound(struct world *world, const struct stwi_effect *effect) {
+  struct world_conn *conn = &world->conns[effect->conn];
+  const stw_message_id id = effect->u.message.id;
+  const stw_lane lane = effect->u.message.lane;
+  conn->replayed_inbound += effect->u.message.is_replayed;
+  if (id.number == 0)
+    return;
+  if ((id.stream & 1) != (uint64_t)lane)
+    world_break(world, "conn %u: an inbound id of another lane", effect->conn);
+  if (id.stream == conn->inbound_ids[lane].stream && id.number <= conn->inbound_ids[lane].number)
+    world_break(world, "conn %u: inbound message %llu after %llu", effect->conn,
+                (unsigned long long)id.number, (unsigned long long)conn->inbound_ids[lane].number);
+  conn->inbound_ids[lane] = id;
+}
+
 static void perform_message(struct world *world, const struct stwi_effect *effect) {
+  check_inbound(world, effect);
   struct world_conn *conn = &world->conns[effect->conn];
   const struct world_link *link = world_link_find(world, effect->conn, effect->link);
   if (link == NULL || !link->is_ready)

@@ -9,6 +9,8 @@ struct world_server *world_server(struct world *world, const char *name) {
   server->has_echo = true;
   server->latency_ns = STWI_MS;
   server->close_code = 1002;
+  server->session_options.struct_size = sizeof server->session_options;
+  server->session_options.says_processed = true;
   return server;
 }
 
@@ -51,6 +53,8 @@ void world_dial(struct world *world, struct world_link *link, const struct stwi_
   }
   struct world_server *server = link->server;
   server->dials++;
+  link->is_session = world_session_is_offered(server, dial->subprotocols);
+  link->is_optimistic = server->session_options.takes_optimistic;
   link->eats_to_server = server->eats_to_server;
   link->eats_to_client = server->eats_to_client;
   phase(world, link, STW_PHASE_TCP, 0);
@@ -74,11 +78,8 @@ void world_dial(struct world *world, struct world_link *link, const struct stwi_
                                             .link = link});
 }
 
-static void send_frame(struct world *world, struct world_link *link, unsigned opcode,
-                       const void *payload, size_t size);
-
-static void close_link(struct world *world, struct world_link *link, uint16_t code,
-                       const char *reason) {
+void world_server_end(struct world *world, struct world_link *link, uint16_t code,
+                      const char *reason) {
   uint8_t frame[200];
   if (link->is_dead || link->has_close_sent)
     return;
@@ -92,6 +93,7 @@ static void reset_link(struct world *world, struct world_link *link, stw_cause c
   if (link->is_dead)
     return;
   link->is_dead = true;
+  world_session_gone(link);
   world_down(world, link, cause, 0, 0, world_latency(world, link->server));
 }
 
@@ -106,7 +108,7 @@ static bool may_log_in(struct world *world, struct world_link *link) {
       world_down(world, link, STW_CAUSE_HTTP_4XX, 409, 0, world_latency(world, link->server));
       return false;
     }
-    close_link(world, old, 4409, "logged in elsewhere");
+    world_server_end(world, old, 4409, "logged in elsewhere");
   }
   return true;
 }
@@ -130,13 +132,15 @@ void world_at_door(struct world *world, struct world_link *link) {
   link->is_accepted = true;
   link->accepted_at = world->now;
   server->accepts++;
-  const struct stwi_input input = {.kind = STWI_IN_READY, .u.ready.subprotocol = ""};
+  const struct stwi_input input = {.kind = STWI_IN_READY,
+                                   .u.ready.subprotocol =
+                                       link->is_session ? STWI_SESSION_SUBPROTOCOL : ""};
   world_to_core(world, link, &input, after);
 }
 
 /* ---- frames ---- */
 
-static void send_frame(struct world *world, struct world_link *link, unsigned opcode,
+void world_server_send(struct world *world, struct world_link *link, unsigned opcode,
                        const void *payload, size_t size) {
   if (link->is_dead || link->has_close_sent)
     return;
@@ -153,20 +157,25 @@ static bool has_text(const struct stwi_item *item, const char *text) {
 
 static void on_message(struct world *world, struct world_link *link, const struct stwi_item *item) {
   struct world_server *server = link->server;
+  if (link->is_session) {
+    world_session_read(world, link, item->data, item->size);
+    return;
+  }
   if (has_text(item, server->rejects)) {
-    close_link(world, link, server->reject_code, "not this one");
+    world_server_end(world, link, server->reject_code, "not this one");
     return;
   }
   if (item->size > 0 && item->data[0] == 'o') {
     link->openings++;
     link->openings_before += link->messages == 0;
     if (server->opening_reply != NULL)
-      send_frame(world, link, STWI_OP_TEXT, server->opening_reply, strlen(server->opening_reply));
+      world_server_send(world, link, STWI_OP_TEXT, server->opening_reply,
+                        strlen(server->opening_reply));
     return;
   }
   world_check_received(world, link, item->data, item->size);
   if (server->has_echo)
-    send_frame(world, link, STWI_OP_TEXT, item->data, item->size);
+    world_server_send(world, link, STWI_OP_TEXT, item->data, item->size);
 }
 
 static void hold_pong(struct world_link *link, const struct stwi_item *item) {
@@ -182,7 +191,7 @@ static void on_ping(struct world *world, struct world_link *link, const struct s
   link->server->has_been_mute |= link->server->pong != WORLD_PONG_ANSWER;
   switch (link->server->pong) {
   case WORLD_PONG_ANSWER:
-    send_frame(world, link, STWI_OP_PONG, item->data, item->size);
+    world_server_send(world, link, STWI_OP_PONG, item->data, item->size);
     break;
   case WORLD_PONG_NEVER:
     break;
@@ -197,21 +206,21 @@ static void on_ping(struct world *world, struct world_link *link, const struct s
     if (link->server->close_code == 0)
       reset_link(world, link, STW_CAUSE_ABNORMAL_RST);
     else
-      close_link(world, link, link->server->close_code, "no pings here");
+      world_server_end(world, link, link->server->close_code, "no pings here");
     break;
   }
 }
 
 static void release(struct world *world, struct world_link *link) {
   for (uint32_t i = 0; i < link->held_count; i++)
-    send_frame(world, link, STWI_OP_PONG, link->held[i], link->held_size[i]);
+    world_server_send(world, link, STWI_OP_PONG, link->held[i], link->held_size[i]);
   link->held_count = 0;
 }
 
 static void on_close(struct world *world, struct world_link *link, const struct stwi_item *item) {
   if (link->server->is_mute_to_close)
     return;
-  close_link(world, link, item->close_code, "");
+  world_server_end(world, link, item->close_code, "");
   reset_link(world, link, STW_CAUSE_ABNORMAL_FIN);
 }
 
@@ -258,6 +267,7 @@ void world_server_read(struct world *world, struct world_link *link, const uint8
 }
 
 void world_server_gone(struct world_link *link) {
+  world_session_gone(link);
   link->is_dead = true;
 }
 
@@ -280,11 +290,11 @@ void world_restart(struct world *world, struct world_server *server) {
 
 void world_server_close(struct world *world, struct world_server *server, uint16_t code,
                         const char *reason) {
-  FOR_LINKS(world, server, link) close_link(world, link, code, reason);
+  FOR_LINKS(world, server, link) world_server_end(world, link, code, reason);
 }
 
 void world_server_text(struct world *world, struct world_server *server, const char *text) {
-  FOR_LINKS(world, server, link) send_frame(world, link, STWI_OP_TEXT, text, strlen(text));
+  FOR_LINKS(world, server, link) world_server_send(world, link, STWI_OP_TEXT, text, strlen(text));
 }
 
 void world_server_bytes(struct world *world, struct world_server *server, const void *bytes,

@@ -176,6 +176,10 @@ void world_deliver(struct world *world, struct world_wire *wire) {
     if (!link->is_cut)
       world_at_door(world, link);
     break;
+  case WORLD_TICK:
+    if (!link->is_dead)
+      world_session_tick(world, link);
+    break;
   case WORLD_GONE:
     if (!link->eats_to_server)
       world_server_gone(link);

@@ -47,7 +47,7 @@ typedef struct stw_outbox_entry {
   stw_lane lane;
   uint64_t number;   /* its place in the lane; 0: parked */
   stw_cause cause;   /* why it is parked; REQUESTED otherwise */
-  uint32_t position; /* from the start of the list, as of this call */
+  uint32_t position; /* from the start of the list, about: places left empty may count */
 } stw_outbox_entry;
 
 typedef struct stw_outbox_filter {

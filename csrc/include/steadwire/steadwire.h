@@ -7,6 +7,7 @@
 #include <steadwire/event.h>
 #include <steadwire/metrics.h>
 #include <steadwire/outbox.h>
+#include <steadwire/session.h>
 #include <steadwire/status.h>
 
 #define STW_VERSION "0.1.0"

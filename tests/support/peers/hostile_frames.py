@@ -145,9 +145,9 @@ async def fin_mid_frame(peer: Peer) -> None:
     await peer.until_gone()
 
 
-@scenario("abnormal_rst", "abnormal_fin")
+@scenario("abnormal_rst", "abnormal_fin", "tcp_reset", "upgrade_eof")
 async def rst_mid_frame(peer: Peer) -> None:
-    """RST in the middle of a frame."""
+    """RST in the middle of a frame; it may overtake the upgrade's answer."""
     await peer.upgrade(ws.encode(ws.BINARY, b"a" * 10, length=1000))
     peer.reset()
 

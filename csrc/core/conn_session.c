@@ -1,0 +1,678 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "core/conn.h"
+#include "core/mem.h"
+#include "core/utf8.h"
+
+#define FRAME_ROOM 96u /* an ACK, PONG or GAP with the head of its WebSocket frame */
+#define BEARER "Bearer "
+
+/* ---- beginning ---- */
+
+static bool make_offer(struct stwi_conn *conn) {
+  const char *more = conn->config->subprotocols;
+  size_t size = strlen(STWI_SESSION_SUBPROTOCOL) + 2 + strlen(more) + 1;
+  conn->offer = stwi_alloc(size);
+  if (conn->offer == NULL)
+    return false;
+  snprintf(conn->offer, size, "%s%s%s", STWI_SESSION_SUBPROTOCOL, more[0] == '\0' ? "" : ", ",
+           more);
+  return true;
+}
+
+bool stwi_conn_session_init(struct stwi_conn *conn, const struct stwi_restored *restored) {
+  const struct stwi_conn_config *config = conn->config;
+  conn->has_sessions = config->profile == STWI_PROFILE_SESSION && conn->core->codec != NULL;
+  stwi_sclient_init(&conn->session, restored == NULL ? NULL : &restored->session,
+                    config->has_inbound_from ? config->inbound_from : NULL, config->max_message);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    if (restored != NULL && restored->is_unclean)
+      conn->maybe_written[lane] = restored->last_number[lane];
+  }
+  return !conn->has_sessions || make_offer(conn);
+}
+
+void stwi_conn_session_fini(struct stwi_conn *conn) {
+  stwi_sclient_fini(&conn->session);
+  stwi_free(conn->offer);
+  conn->offer = NULL;
+}
+
+static void bar_exactly(struct stwi_conn *conn, bool on) {
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    conn->lanes[lane].bars_exactly = on;
+}
+
+/* What at most one link may see must not be written on a plain one after a session's. */
+static void downgrade(struct stwi_conn *conn) {
+  bar_exactly(conn, !conn->config->may_downgrade);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    stwi_outbox_doubt(&conn->lanes[lane], STW_CAUSE_RESUME_REFUSED);
+  stwi_conn_tell_ends(conn);
+  if (!conn->is_downgraded)
+    stwi_conn_event(conn, STW_EVENT_DOWNGRADED, conn->active->gen);
+  conn->is_downgraded = true;
+}
+
+/* A frame around the largest message must pass the decoder. */
+static void allow_heads(struct stwi_conn *conn, struct stwi_link *link) {
+  uint64_t max = conn->config->max_message;
+  uint64_t room = UINT64_MAX - max;
+  link->decoder.message_bytes_max =
+      max + (room < STWI_SFRAME_HEAD_MAX ? room : STWI_SFRAME_HEAD_MAX);
+}
+
+bool stwi_conn_session_commit(struct stwi_conn *conn, struct stwi_link *link) {
+  conn->is_resumed = false;
+  if (!conn->has_sessions)
+    return false;
+  link->is_session = strcmp(link->subprotocol, STWI_SESSION_SUBPROTOCOL) == 0;
+  if (!link->is_session) {
+    downgrade(conn);
+    return false;
+  }
+  conn->is_downgraded = false;
+  bar_exactly(conn, false);
+  allow_heads(conn, link);
+  stwi_sclient_link(&conn->session);
+  return true;
+}
+
+/* ---- losing a link ---- */
+
+static void unlink_lanes(struct stwi_conn *conn) {
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    uint64_t messages, bytes;
+    stwi_outbox_unlink(&conn->lanes[lane], &messages, &bytes);
+    conn->replay_messages += messages;
+    conn->replay_bytes += bytes;
+  }
+}
+
+void stwi_conn_session_lost(struct stwi_conn *conn) {
+  stwi_sclient_unlink(&conn->session);
+  conn->is_auth_due = false;
+  conn->replay_messages = conn->replay_bytes = 0;
+  unlink_lanes(conn);
+}
+
+static void link_over(struct stwi_conn *conn, struct stwi_link *link, stw_cause cause,
+                      uint16_t close_code, const char *detail) {
+  struct stwi_link_end end = {.cause = cause, .close_code = close_code, .detail = detail};
+  stwi_conn_link_over(conn, link, &end);
+}
+
+static void break_link(struct stwi_conn *conn, struct stwi_link *link, uint16_t code,
+                       const char *why) {
+  stwi_conn_write_close(conn, link, code, why);
+  link_over(conn, link, code == 1009 ? STW_CAUSE_INBOUND_TOO_BIG : STW_CAUSE_SESSION_ERROR, 0, why);
+}
+
+/* The peer's own words, made harmless for a log line. */
+static void describe(char *text, size_t size, const char *what, uint32_t code,
+                     struct stwi_text words) {
+  int used = snprintf(text, size, "%s %u%s", what, code, words.size > 0 ? ": " : "");
+  size_t at = used < 0 ? 0 : (size_t)used;
+  for (size_t i = 0; i < words.size && at + 1 < size; i++) {
+    text[at++] = words.data[i] >= 0x20 && words.data[i] < 0x7f ? words.data[i] : '?';
+  }
+  if (at < size)
+    text[at] = '\0';
+}
+
+/* ---- the store ---- */
+
+static void store_session(struct stwi_conn *conn) {
+  stwi_sclient_save(&conn->session, &conn->saved);
+  const struct stwi_store_change change = {.op = STWI_STORE_SESSION, .session = &conn->saved};
+  stwi_conn_store(conn, &change);
+  conn->session_serial = conn->store_serial;
+}
+
+/* A frame under a token makes the server forget the one before: it must be committed first. */
+static bool is_committed(const struct stwi_conn *conn) {
+  return !conn->has_store || conn->stored_serial >= conn->session_serial ||
+         !stwi_conn_store_is_well(conn);
+}
+
+void stwi_conn_session_processed(struct stwi_conn *conn, stw_lane lane, uint64_t number) {
+  if (!conn->has_sessions || (unsigned)lane >= STW_LANE_COUNT ||
+      !stwi_sclient_processed(&conn->session, lane, number, conn->core->now))
+    return;
+  stwi_sclient_save(&conn->session, &conn->saved);
+  const struct stwi_store_change change = {
+      .op = STWI_STORE_INBOUND, .lane = lane, .number = conn->saved.processed[lane]};
+  stwi_conn_store(conn, &change);
+}
+
+/* ---- WELCOME ---- */
+
+static void tell_gap(struct stwi_conn *conn, stw_gap_reason reason, stw_lane lane,
+                     const struct stwi_sclient_hole *hole) {
+  conn->metrics[STW_METRIC_GAPS]++;
+  stw_event *event = stwi_conn_event(conn, STW_EVENT_GAP, conn->active->gen);
+  if (event == NULL)
+    return;
+  event->u.gap.reason = reason;
+  event->u.gap.lane = lane;
+  if (hole == NULL)
+    return;
+  event->u.gap.known = true;
+  event->u.gap.from = hole->from;
+  event->u.gap.to = hole->to;
+  event->u.gap.messages = hole->to - hole->from + 1;
+}
+
+static void settle(struct stwi_conn *conn, stw_lane lane, const struct stwi_sf_welcome *welcome) {
+  uint64_t messages, bytes;
+  stwi_outbox_arrived(&conn->lanes[lane], welcome->received[lane], &messages, &bytes);
+  conn->replay_messages -= messages < conn->replay_messages ? messages : conn->replay_messages;
+  conn->replay_bytes -= bytes < conn->replay_bytes ? bytes : conn->replay_bytes;
+  stwi_conn_prove(conn, lane, STW_PROOF_ACCEPTED, welcome->received[lane]);
+  stwi_conn_prove(conn, lane, STW_PROOF_PROCESSED, conn->session.out[lane].processed);
+}
+
+static void on_welcomed(struct stwi_conn *conn, struct stwi_link *link,
+                        const struct stwi_sf_welcome *welcome,
+                        const struct stwi_sclient_news *news) {
+  store_session(conn);
+  conn->is_resumed = news->u.welcomed.resume == STWI_RESUME_FULL;
+  conn->metrics[STW_METRIC_RESUMES] += conn->is_resumed;
+  conn->optimistic_endpoint = link->endpoint;
+  conn->owes_opening |= !conn->is_resumed;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    settle(conn, (stw_lane)lane, welcome);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    const struct stwi_sclient_hole *hole = &news->u.welcomed.holes[lane];
+    if (hole->from != 0)
+      tell_gap(conn, STW_GAP_REPLAY_LOST, (stw_lane)lane, hole);
+  }
+  if (news->u.welcomed.is_lost)
+    tell_gap(conn, STW_GAP_SESSION_LOST, STW_LANE_DATA, NULL);
+  for (struct stwi_opening_item *i = conn->opening.first; i != NULL && conn->owes_opening;
+       i = i->next)
+    i->is_due = true;
+  stwi_conn_phase(conn, link, STW_PHASE_OPENING);
+  stwi_conn_check_ready(conn, !conn->owes_opening);
+}
+
+void stwi_conn_session_up(struct stwi_conn *conn) {
+  conn->owes_opening = false;
+}
+
+/* ---- REFUSE ---- */
+
+/* Counts what may have been written under the old session; what a process before us wrote counts
+ * as written from now on. */
+static uint64_t count_unproven(struct stwi_conn *conn) {
+  uint64_t count = 0;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    uint64_t after = 0;
+    struct stwi_msg *msg;
+    while ((msg = stwi_outbox_after(&conn->lanes[lane], after)) != NULL) {
+      after = msg->number;
+      if (msg->attempts == 0 && msg->number <= conn->maybe_written[lane])
+        msg->attempts = 1;
+      count += msg->attempts > 0;
+    }
+  }
+  return count;
+}
+
+static void on_stale(struct stwi_conn *conn, struct stwi_link *link, const char *detail) {
+  uint8_t cid[STWI_CID_BYTES];
+  if (!stwi_core_random(conn->core, cid, sizeof cid)) {
+    link_over(conn, link, STW_CAUSE_RESUME_REFUSED, 0, "no randomness for a new session");
+    return;
+  }
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    link->parts[lane] = (struct stwi_part){NULL, 0};
+  unlink_lanes(conn);
+  conn->lost_cause = STW_CAUSE_RESUME_REFUSED;
+  uint64_t messages = count_unproven(conn);
+  stw_event *event = stwi_conn_event(conn, STW_EVENT_SESSION_STALE, link->gen);
+  if (event != NULL) {
+    event->u.session_stale.messages = messages;
+    event->u.session_stale.detail = stwi_conn_lend_text(conn, detail);
+  }
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    stwi_outbox_doubt(&conn->lanes[lane], STW_CAUSE_RESUME_REFUSED);
+  stwi_conn_tell_ends(conn);
+  stwi_sclient_renew(&conn->session, cid);
+  store_session(conn);
+}
+
+static void on_refused(struct stwi_conn *conn, struct stwi_link *link,
+                       const struct stwi_sframe *frame) {
+  char detail[160];
+  uint32_t code = frame->u.close.code;
+  describe(detail, sizeof detail, "the server refused the session with code", code,
+           frame->u.close.text);
+  if (code == STWI_REFUSE_STALE) {
+    on_stale(conn, link, detail);
+    return;
+  }
+  struct stwi_link_end end = {.cause = STW_CAUSE_SESSION_ERROR, .detail = detail};
+  if (code == STWI_REFUSE_VERSION)
+    end.cause = STW_CAUSE_PEER_PROTOCOL;
+  if (code == STWI_REFUSE_AUTH)
+    end.cause = STW_CAUSE_AUTH_FAILED;
+  if (code == STWI_REFUSE_BUSY) {
+    end.cause = STW_CAUSE_TRY_LATER;
+    end.hint = stwi_hint_parse(frame->u.close.text.data, frame->u.close.text.size);
+  }
+  stwi_conn_write_close(conn, link, 1000, "");
+  stwi_conn_link_over(conn, link, &end);
+}
+
+/* ---- messages in ---- */
+
+/* Makes what the frame lends live as long as the step's effects. */
+static const uint8_t *hold_payload(struct stwi_conn *conn, const struct stwi_sclient_news *news,
+                                   const struct stwi_item *item, const uint8_t *bytes,
+                                   size_t size) {
+  struct stwi_arena *arena = &conn->core->arena;
+  if (news->u.message.held == NULL) {
+    const uint8_t *base = stwi_conn_lend_item(conn, item, bytes, size);
+    return base == NULL ? NULL : base + (news->u.message.data - item->data);
+  }
+  if (stwi_arena_has_place(arena)) {
+    stwi_arena_adopt(arena, news->u.message.held);
+    return news->u.message.held;
+  }
+  uint8_t *copy = stwi_arena_take(arena, news->u.message.size);
+  if (copy != NULL)
+    memcpy(copy, news->u.message.held, news->u.message.size);
+  stwi_free(news->u.message.held);
+  return copy;
+}
+
+static void on_message(struct stwi_conn *conn, struct stwi_link *link,
+                       const struct stwi_sframe *frame, const struct stwi_sclient_news *news,
+                       const uint8_t *data) {
+  stw_lane lane = frame->u.data.lane;
+  uint64_t number = frame->u.data.number;
+  struct stwi_inbound_message message = {
+      .data = data,
+      .size = news->u.message.size,
+      .is_text = (frame->u.data.flags & STWI_SF_TEXT) != 0,
+      .is_replayed = (frame->u.data.flags & STWI_SF_REPLAY) != 0,
+      .lane = lane,
+  };
+  if (number != 0)
+    message.id = stwi_sclient_id(&conn->session, lane, number);
+  bool has_data = data != NULL || message.size == 0;
+  if (has_data && message.is_text && !stwi_utf8_valid(data, message.size)) {
+    stwi_sclient_untake(&conn->session, lane, number);
+    break_link(conn, link, 1007, "a text message is not UTF-8");
+  } else if (!stwi_conn_deliver(conn, &message)) {
+    stwi_sclient_untake(&conn->session, lane, number);
+    link_over(conn, link, STW_CAUSE_OVERLOAD_LOCAL, 0, "no memory for an inbound message");
+  }
+}
+
+static void on_gap(struct stwi_conn *conn, const struct stwi_sframe *frame,
+                   const struct stwi_sclient_news *news) {
+  bool is_removed = frame->u.gap.reason == STWI_GAP_REMOVED;
+  tell_gap(conn, is_removed ? STW_GAP_REMOVED : STW_GAP_REPLAY_LOST, frame->u.gap.lane,
+           &news->u.gap);
+}
+
+/* ---- evidence and wishes of the server ---- */
+
+static void on_acked(struct stwi_conn *conn, const struct stwi_sframe *frame) {
+  stw_lane lane = frame->u.ack.lane;
+  stwi_conn_prove(conn, lane, STW_PROOF_ACCEPTED, frame->u.ack.accepted);
+  if (frame->u.ack.has_processed)
+    stwi_conn_prove(conn, lane, STW_PROOF_PROCESSED, frame->u.ack.processed);
+}
+
+/* DEAD, and its end told with the server's words. */
+static void reject(struct stwi_conn *conn, stw_lane lane, uint64_t number, stw_cause cause,
+                   const char *detail) {
+  struct stwi_msg_end end;
+  stwi_conn_tell_ends(conn);
+  if (!stwi_outbox_reject(&conn->lanes[lane], number, cause) ||
+      stwi_outbox_ends(&conn->lanes[lane], &end, 1) == 0)
+    return;
+  stw_event *event = stwi_conn_event(conn, STW_EVENT_MESSAGE_ENDED, conn->active->gen);
+  if (event == NULL)
+    return;
+  event->u.ended.id = end.id;
+  event->u.ended.state = end.state;
+  event->u.ended.cause = cause;
+  event->u.ended.detail = stwi_conn_lend_text(conn, detail);
+}
+
+static void on_nacked(struct stwi_conn *conn, const struct stwi_sframe *frame) {
+  char detail[160];
+  describe(detail, sizeof detail, "the server refused it with code", frame->u.nack.code,
+           frame->u.nack.text);
+  reject(conn, frame->u.nack.lane, frame->u.nack.number, STW_CAUSE_BAD_PAYLOAD, detail);
+}
+
+static uint64_t bounded_ms(uint64_t ms) {
+  return ms < STWI_HINT_MAX_MS ? ms : STWI_HINT_MAX_MS;
+}
+
+static void on_goaway(struct stwi_conn *conn, const struct stwi_sframe *frame) {
+  conn->hint = (struct stwi_hint){.is_given = true,
+                                  .after_ms = bounded_ms(frame->u.goaway.after_ms),
+                                  .spread_ms = bounded_ms(frame->u.goaway.spread_ms)};
+  if (conn->state != STW_STATE_ONLINE || !stwi_conn_can_hedge(conn))
+    return; /* the hint paces what follows the server's close */
+  uint64_t spread = conn->hint.spread_ms * STWI_MS;
+  conn->migrate_at = conn->core->now + conn->hint.after_ms * STWI_MS +
+                     stwi_random_below(&conn->random, spread + 1);
+  char detail[80];
+  snprintf(detail, sizeof detail, "the server goes away (code %u)", frame->u.goaway.code);
+  stwi_conn_detail(conn, detail);
+  stwi_conn_apply(conn, STWI_LINK_GOAWAY, STW_CAUSE_GOAWAY);
+}
+
+static void on_close(struct stwi_conn *conn, struct stwi_link *link,
+                     const struct stwi_sframe *frame) {
+  char detail[160];
+  uint32_t given = frame->u.close.code;
+  uint16_t code = given > UINT16_MAX ? 0 : (uint16_t)given;
+  describe(detail, sizeof detail, "the server closed the session with", given, frame->u.close.text);
+  struct stwi_link_end end = {
+      .cause = stwi_conn_cause_of(conn, code),
+      .close_code = code,
+      .hint = stwi_hint_parse(frame->u.close.text.data, frame->u.close.text.size),
+      .detail = detail,
+  };
+  stwi_conn_write_close(conn, link, 1000, "");
+  stwi_conn_link_over(conn, link, &end);
+}
+
+static void on_auth(struct stwi_conn *conn, const struct stwi_sframe *frame) {
+  stwi_time now = conn->core->now;
+  uint64_t ms = frame->u.auth.expires_ms;
+  if (frame->u.auth.is_ok) {
+    if (ms > 0 && ms < STWI_NEVER / STWI_MS / 2)
+      conn->refresh_at = now + ms * STWI_MS / 10 * 9;
+  } else if (stwi_conn_can_hedge(conn)) {
+    stwi_conn_apply(conn, STWI_LINK_AUTH_EXPIRING, STW_CAUSE_AUTH_EXPIRING);
+  }
+}
+
+static void act(struct stwi_conn *conn, struct stwi_link *link, const struct stwi_sframe *frame,
+                const struct stwi_sclient_news *news) {
+  switch (news->kind) {
+  case STWI_SNEWS_NOTHING:
+  case STWI_SNEWS_MESSAGE:
+    break;
+  case STWI_SNEWS_WELCOMED:
+    on_welcomed(conn, link, &frame->u.welcome, news);
+    break;
+  case STWI_SNEWS_REFUSED:
+    on_refused(conn, link, frame);
+    break;
+  case STWI_SNEWS_DUPLICATE:
+    conn->metrics[STW_METRIC_DUPLICATES]++;
+    break;
+  case STWI_SNEWS_ACKED:
+    on_acked(conn, frame);
+    break;
+  case STWI_SNEWS_NACKED:
+    on_nacked(conn, frame);
+    break;
+  case STWI_SNEWS_GAP:
+    on_gap(conn, frame, news);
+    break;
+  case STWI_SNEWS_GOAWAY:
+    on_goaway(conn, frame);
+    break;
+  case STWI_SNEWS_CLOSE:
+    on_close(conn, link, frame);
+    break;
+  case STWI_SNEWS_AUTH:
+    on_auth(conn, frame);
+    break;
+  case STWI_SNEWS_BROKEN:
+    break_link(conn, link, news->u.broken.code, news->u.broken.why);
+    break;
+  }
+}
+
+void stwi_conn_session_message(struct stwi_conn *conn, struct stwi_link *link,
+                               const struct stwi_item *item, const uint8_t *bytes, size_t size) {
+  struct stwi_sframe frame;
+  struct stwi_sclient_news news;
+  const char *why = "a text message on a link of steadwire.v1";
+  bool is_frame = item->kind == STWI_ITEM_BINARY &&
+                  conn->core->codec->decode(item->data, item->size, &frame, &why);
+  if (!is_frame) {
+    break_link(conn, link, 4400, why);
+    return;
+  }
+  stwi_conn_dirty(conn);
+  stwi_sclient_take(&conn->session, &frame, conn->core->now, &news);
+  if (news.kind == STWI_SNEWS_MESSAGE)
+    on_message(conn, link, &frame, &news, hold_payload(conn, &news, item, bytes, size));
+  else
+    act(conn, link, &frame, &news);
+}
+
+/* ---- messages out ---- */
+
+/* DATA ahead of WELCOME: where the last WELCOME of this endpoint allowed it. */
+static bool is_optimistic(const struct stwi_conn *conn) {
+  const struct stwi_session_client *session = &conn->session;
+  return session->phase == STWI_SCLIENT_WAITING && session->saved.is_welcomed &&
+         (session->caps & STWI_SF_CAP_OPTIMISTIC) != 0 && !session->has_renewed &&
+         conn->optimistic_endpoint == conn->active->endpoint;
+}
+
+bool stwi_conn_session_carries(const struct stwi_conn *conn) {
+  if (!is_committed(conn))
+    return false;
+  if (is_optimistic(conn))
+    return true;
+  return stwi_conn_is_live(conn) && conn->active->phase == STW_PHASE_UP;
+}
+
+bool stwi_conn_session_takes_opening(const struct stwi_conn *conn) {
+  return conn->session.phase == STWI_SCLIENT_UP && is_committed(conn);
+}
+
+struct stwi_msg *stwi_conn_session_next(struct stwi_conn *conn, stw_lane lane) {
+  struct stwi_outbox *outbox = &conn->lanes[lane];
+  const struct stwi_session_client *session = &conn->session;
+  struct stwi_msg *msg;
+  while ((msg = stwi_outbox_next(outbox, conn->core->now)) != NULL) {
+    uint64_t max = session->peer_message_max;
+    if (max == 0 || msg->size <= max)
+      break;
+    char detail[80];
+    snprintf(detail, sizeof detail, "the server takes messages up to %llu bytes",
+             (unsigned long long)max);
+    reject(conn, lane, msg->number, STW_CAUSE_TOO_BIG, detail);
+  }
+  if (msg == NULL)
+    return NULL;
+  const struct stwi_outbox *beside = &conn->lanes[STW_LANE_COUNT - 1 - lane];
+  bool has_window =
+      stwi_sclient_has_window(session, outbox->inflight + beside->inflight,
+                              outbox->inflight_bytes + beside->inflight_bytes, msg->size);
+  return has_window ? msg : NULL;
+}
+
+static bool put_sframe(struct stwi_conn *conn, struct stwi_writer *w,
+                       const struct stwi_sframe *frame, const void *payload, size_t size) {
+  uint8_t head[STWI_SESSION_HEAD];
+  size_t used = conn->core->codec->encode(frame, head, sizeof head);
+  return used > 0 && stwi_conn_put_frame(conn, w, STWI_OP_BINARY, true, head, used, payload, size);
+}
+
+/* Room for a hole's GAP and the message behind it, or for neither. */
+static bool put_hole(struct stwi_conn *conn, struct stwi_writer *w, const struct stwi_msg *msg) {
+  struct stwi_sframe gap;
+  stw_lane lane = (stw_lane)msg->lane;
+  if (!stwi_sclient_hole(&conn->session, lane, msg->number, &gap))
+    return true;
+  if (!put_sframe(conn, w, &gap, NULL, 0))
+    return false;
+  stwi_sclient_wrote(&conn->session, lane, msg->number - 1);
+  return true;
+}
+
+int64_t stwi_conn_session_put_message(struct stwi_conn *conn, struct stwi_writer *w,
+                                      const struct stwi_msg *msg, uint32_t at) {
+  uint32_t left = msg->size - at;
+  uint32_t size = left < STWI_PART_BYTES ? left : STWI_PART_BYTES;
+  bool is_last = size == left;
+  bool is_replay =
+      msg->attempts > (at > 0 ? 1u : 0u) || msg->number <= conn->maybe_written[msg->lane];
+  struct stwi_sframe frame;
+  frame.type = is_last ? STWI_SF_DATA : STWI_SF_PART;
+  frame.u.data.lane = (stw_lane)msg->lane;
+  frame.u.data.number = msg->number;
+  frame.u.data.flags = 0;
+  if (is_last)
+    frame.u.data.flags = (msg->is_text ? STWI_SF_TEXT : 0u) | (is_replay ? STWI_SF_REPLAY : 0u);
+  frame.u.data.payload = stwi_msg_body(msg) + at;
+  frame.u.data.size = size;
+  if (!put_hole(conn, w, msg) || !put_sframe(conn, w, &frame, frame.u.data.payload, size))
+    return -1;
+  if (is_last)
+    stwi_sclient_wrote(&conn->session, (stw_lane)msg->lane, msg->number);
+  return (int64_t)size;
+}
+
+bool stwi_conn_session_put_opening(struct stwi_conn *conn, struct stwi_writer *w,
+                                   const struct stwi_opening_item *item) {
+  struct stwi_sframe frame = {.type = STWI_SF_DATA};
+  frame.u.data.flags = item->is_text ? STWI_SF_TEXT : 0u;
+  frame.u.data.payload = stwi_opening_body(item);
+  frame.u.data.size = item->size;
+  return put_sframe(conn, w, &frame, frame.u.data.payload, item->size);
+}
+
+/* ---- control frames ---- */
+
+/* What the host supplied as token; "" where it logs in otherwise. */
+static struct stwi_text auth_token(const struct stwi_conn *conn) {
+  const struct stwi_credentials *credentials = &conn->credentials;
+  struct stwi_text token = {"", 0};
+  if (!credentials->has_token || credentials->headers == NULL)
+    return token;
+  token.data = credentials->headers[1];
+  if (strncmp(token.data, BEARER, strlen(BEARER)) == 0)
+    token.data += strlen(BEARER);
+  token.size = strlen(token.data);
+  return token;
+}
+
+void stwi_conn_session_auth(struct stwi_conn *conn) {
+  conn->is_auth_due = auth_token(conn).size > 0;
+  if (!conn->is_auth_due && stwi_conn_can_hedge(conn))
+    stwi_conn_apply(conn, STWI_LINK_AUTH_EXPIRING, STW_CAUSE_AUTH_EXPIRING);
+}
+
+static bool has_control(const struct stwi_conn *conn, bool is_last) {
+  if (!is_committed(conn))
+    return false;
+  stwi_time due = stwi_sclient_deadline(&conn->session);
+  return due <= conn->core->now || (is_last && due != STWI_NEVER);
+}
+
+size_t stwi_conn_session_room(const struct stwi_conn *conn) {
+  size_t room = 0;
+  if (conn->session.phase == STWI_SCLIENT_HELLO && is_committed(conn))
+    room += FRAME_ROOM + STWI_SFRAME_HEAD_MAX + auth_token(conn).size;
+  if (conn->is_auth_due && is_committed(conn))
+    room += FRAME_ROOM + auth_token(conn).size;
+  if (has_control(conn, false))
+    room += (STWI_SCLIENT_PONGS_MAX + STW_LANE_COUNT) * FRAME_ROOM;
+  return room;
+}
+
+/* A frame whose texts may be long. */
+static bool put_long(struct stwi_conn *conn, struct stwi_writer *w, const struct stwi_sframe *frame,
+                     size_t texts) {
+  size_t max = STWI_SFRAME_HEAD_MAX + texts;
+  uint8_t *bytes = stwi_alloc(max);
+  if (bytes == NULL)
+    return false;
+  size_t used = conn->core->codec->encode(frame, bytes, max);
+  bool is_put =
+      used > 0 && stwi_conn_put_frame(conn, w, STWI_OP_BINARY, true, bytes, used, NULL, 0);
+  memset(bytes, 0, max); /* tokens */
+  stwi_free(bytes);
+  return is_put;
+}
+
+static void fill_place(const struct stwi_conn *conn, struct stwi_sclient_place *place) {
+  const struct stwi_conn_config *config = conn->config;
+  memset(place, 0, sizeof *place);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    const struct stwi_msg *first = stwi_outbox_after(&conn->lanes[lane], 0);
+    place->next[lane] = conn->lanes[lane].taken + 1;
+    place->lowest[lane] = first == NULL ? place->next[lane] : first->number;
+  }
+  place->window_bytes = config->inbound_buffer;
+  place->idle_ms = config->has_heartbeat ? config->heartbeat_interval_ns / STWI_MS : 0;
+  place->auth = auth_token(conn);
+}
+
+static void put_hello(struct stwi_conn *conn, struct stwi_writer *w) {
+  if (!conn->session.has_cid) {
+    uint8_t cid[STWI_CID_BYTES];
+    if (!stwi_core_random(conn->core, cid, sizeof cid)) {
+      stwi_conn_dirty(conn);
+      return;
+    }
+    stwi_sclient_renew(&conn->session, cid);
+  }
+  struct stwi_sclient_place place;
+  struct stwi_sframe hello;
+  fill_place(conn, &place);
+  stwi_sclient_hello(&conn->session, &place, &hello);
+  if (put_long(conn, w, &hello, place.auth.size))
+    return;
+  conn->session.phase = STWI_SCLIENT_HELLO; /* once more, with memory or entropy */
+  stwi_conn_dirty(conn);
+}
+
+static void put_controls(struct stwi_conn *conn, struct stwi_writer *w, bool is_last) {
+  struct stwi_sframe frame;
+  while ((size_t)(w->end - w->at) >= FRAME_ROOM && has_control(conn, is_last)) {
+    if (!stwi_sclient_next_control(&conn->session, conn->core->now, is_last, &frame))
+      return;
+    put_sframe(conn, w, &frame, NULL, 0);
+  }
+}
+
+void stwi_conn_session_put(struct stwi_conn *conn, struct stwi_writer *w) {
+  if (!is_committed(conn))
+    return;
+  if (conn->session.phase == STWI_SCLIENT_HELLO)
+    put_hello(conn, w);
+  put_controls(conn, w, false);
+  if (!conn->is_auth_due || conn->session.phase != STWI_SCLIENT_UP)
+    return;
+  struct stwi_sframe auth = {.type = STWI_SF_AUTH, .u.auth = {.token = auth_token(conn)}};
+  conn->is_auth_due = !put_long(conn, w, &auth, auth.u.auth.token.size);
+}
+
+bool stwi_conn_session_flush(struct stwi_conn *conn) {
+  struct stwi_link *link = conn->active;
+  struct stwi_writer w;
+  if (!link->is_session || link->is_writing || !has_control(conn, true))
+    return false;
+  if (!stwi_conn_begin_write(conn, &w, (STWI_SCLIENT_PONGS_MAX + STW_LANE_COUNT) * FRAME_ROOM))
+    return false;
+  put_controls(conn, &w, true);
+  stwi_conn_finish_write(conn, link, &w);
+  return link->is_writing;
+}
+
+stwi_time stwi_conn_session_deadline(const struct stwi_conn *conn) {
+  const struct stwi_link *link = conn->active;
+  if (link == NULL || !link->is_session || link->is_writing || !is_committed(conn))
+    return STWI_NEVER;
+  return stwi_sclient_deadline(&conn->session);
+}

@@ -1,0 +1,482 @@
+#include "session_test.h"
+
+static void a_session_begins_and_messages_are_accepted(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  world_run(world, STWI_S);
+  assert_int_equal(world->conns[conn].proven[STW_PROOF_ACCEPTED], 1);
+  assert_string_equal(world->conns[conn].last_inbound, "m:0:1::");
+  assert_int_equal(world->conns[conn].inbound_ids[0].number, 1);
+  assert_int_equal(server->hellos, 1);
+  assert_false(last(conn, STW_EVENT_STATE)->u.state.resumed);
+  assert_int_equal(world_count(world, conn, STW_EVENT_GAP), 0);
+}
+
+static void a_lost_link_goes_on_where_it_was(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  talk(conn, STWI_S);
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  talk(conn, 3 * STWI_S);
+  assert_true(world_run_settled(world, conn, 5 * STWI_S));
+  expect_once(conn);
+  assert_int_equal(server->resumes, 1);
+  assert_int_equal(world_metric(world, conn, STW_METRIC_RESUMES), 1);
+  assert_true(world_change(world, conn, STW_STATE_ONLINE)->event.u.state.resumed);
+  assert_int_equal(world_count(world, conn, STW_EVENT_GAP), 0);
+}
+
+static void numbers_of_the_inbound_lane_come_once_across_links(void **unused) {
+  (void)unused;
+  server->has_echo = false;
+  const uint32_t conn = open_session();
+  for (unsigned i = 0; i < 100; i++) {
+    world_session_say(world, server, i % 3 == 0 ? STW_LANE_CONTROL : STW_LANE_DATA, "news");
+    if (i == 50) {
+      world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+      world_restart(world, server);
+    }
+    world_run(world, 20 * STWI_MS);
+  }
+  world_run(world, 5 * STWI_S);
+  assert_int_equal(world->conns[conn].inbound, 100);
+  assert_int_equal(world_count(world, conn, STW_EVENT_GAP), 0);
+}
+
+/* ---- two links ---- */
+
+static void a_false_alarm_costs_the_session_nothing(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  world_run(world, 3 * STWI_S);
+  server->pong = WORLD_PONG_HOLD;
+  server->door = WORLD_DOOR_NO_UPGRADE;
+  world_say(world, conn);
+  assert_true(world_run_to(world, conn, STW_STATE_SUSPECT, 60 * STWI_S));
+  world_run(world, 20 * STWI_MS);
+  world_release_pongs(world, server);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  assert_true(server->dials > 1);
+  assert_int_equal(server->hellos, 1);
+  assert_int_equal(world_live(world, conn)->gen, 1);
+  server->pong = WORLD_PONG_ANSWER;
+  server->door = WORLD_DOOR_OPEN;
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  expect_once(conn);
+}
+
+static void a_dead_link_is_replaced_and_nothing_comes_twice(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  talk(conn, STWI_S);
+  world_swallow(world, server, true, true);
+  talk(conn, 30 * STWI_S);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  expect_once(conn);
+  assert_true(server->resumes >= 1);
+  assert_int_equal(server->hellos, 1 + server->resumes);
+}
+
+static void what_a_half_dead_link_brought_is_settled_without_being_sent_again(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  talk(conn, STWI_S);
+  world_swallow(world, server, false, true);
+  for (unsigned i = 0; i < 20; i++)
+    world_send(world, conn, &(struct world_send){.guarantee = STW_AT_MOST_ONCE});
+  world_run(world, 10 * STWI_MS);
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  expect_once(conn);
+  assert_int_equal(server->replays, 0);
+  assert_int_equal(world_metric(world, conn, STW_METRIC_UNKNOWN), 0);
+  assert_int_equal(world_count(world, conn, STW_EVENT_MESSAGE_ENDED), 0);
+}
+
+static void at_most_once_may_be_sent_again_where_it_never_arrived(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  talk(conn, STWI_S);
+  world_swallow(world, server, true, false);
+  for (unsigned i = 0; i < 20; i++)
+    world_send(world, conn, &(struct world_send){.guarantee = STW_AT_MOST_ONCE});
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  expect_once(conn);
+  assert_int_equal(server->replays, 20);
+  assert_int_equal(last(conn, STW_EVENT_REPLAY)->u.replay.messages, 20);
+}
+
+/* ---- no session ---- */
+
+static void a_server_without_sessions_is_a_downgrade_told_once(void **unused) {
+  (void)unused;
+  server->has_sessions = false;
+  const uint32_t conn = open_session();
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  world_run(world, 3 * STWI_S);
+  assert_int_equal(world_count(world, conn, STW_EVENT_DOWNGRADED), 1);
+  assert_int_equal(last(conn, STW_EVENT_GAP)->u.gap.reason, STW_GAP_NEW_LINK);
+}
+
+static void exactly_once_waits_for_a_session(void **unused) {
+  (void)unused;
+  server->has_sessions = false;
+  const uint32_t conn = open_session();
+  world_send(world, conn, &(struct world_send){.guarantee = STW_EXACTLY_ONCE});
+  world_run(world, 3 * STWI_S);
+  assert_int_equal(server->messages, 0);
+  server->has_sessions = true;
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  assert_true(world_run_settled(world, conn, 5 * STWI_S));
+  expect_once(conn);
+  server->has_sessions = false;
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  world_run(world, 5 * STWI_S);
+  assert_int_equal(world_count(world, conn, STW_EVENT_DOWNGRADED), 2);
+}
+
+static void exactly_once_goes_out_plain_where_that_is_allowed(void **unused) {
+  (void)unused;
+  server->has_sessions = false;
+  struct stwi_conn_config *config = session_config();
+  config->may_downgrade = true;
+  const uint32_t conn = world_open(world, config);
+  world_send(world, conn, &(struct world_send){.guarantee = STW_EXACTLY_ONCE});
+  assert_true(world_run_settled(world, conn, 5 * STWI_S));
+}
+
+/* ---- openings ---- */
+
+static void opening_messages_go_only_where_the_session_did_not_go_on(void **unused) {
+  (void)unused;
+  struct stwi_conn_config *config = session_config();
+  const uint32_t conn = world_open(world, config);
+  world_opening(world, conn, "login", "o:login");
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  assert_int_equal(world_live(world, conn)->openings, 1);
+  assert_int_equal(world_live(world, conn)->openings_before, 1);
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  world_run(world, 3 * STWI_S);
+  assert_int_equal(server->resumes, 1);
+  assert_int_equal(world_live(world, conn)->openings, 0);
+  world_session_forget(server);
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  world_run(world, 3 * STWI_S);
+  assert_int_equal(world_live(world, conn)->openings, 1);
+}
+
+/* ---- stale ---- */
+
+static void lose_memory(uint32_t conn) {
+  talk(conn, STWI_S);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  world_swallow(world, server, true, false);
+  world_send(world, conn, &(struct world_send){.guarantee = STW_AT_MOST_ONCE});
+  world_say(world, conn);
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_session_forget(server);
+  world_restart(world, server);
+}
+
+static void a_server_that_lost_the_session_gets_a_new_one_on_the_same_link(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  uint8_t cid[STWI_CID_BYTES];
+  lose_memory(conn);
+  memcpy(cid, world_inside(world, conn)->session.saved.cid, sizeof cid);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
+  assert_int_equal(last(conn, STW_EVENT_SESSION_STALE)->u.session_stale.messages, 2);
+  assert_int_equal(last(conn, STW_EVENT_GAP)->u.gap.reason, STW_GAP_SESSION_LOST);
+  assert_memory_not_equal(cid, world_inside(world, conn)->session.saved.cid, sizeof cid);
+  assert_int_equal(server->hellos, 3);
+  assert_int_equal(server->accepts, 2);
+  assert_int_equal(last(conn, STW_EVENT_MESSAGE_ENDED)->u.ended.state, STW_MESSAGE_UNKNOWN);
+  assert_int_equal(last(conn, STW_EVENT_MESSAGE_ENDED)->u.ended.cause, STW_CAUSE_RESUME_REFUSED);
+  assert_int_equal(world_metric(world, conn, STW_METRIC_UNKNOWN), 1);
+}
+
+static void the_host_may_decide_about_messages_of_unknown_fate(void **unused) {
+  (void)unused;
+  struct stwi_conn_config *config = session_config();
+  config->unknown_fate = STWI_UNKNOWN_ASK;
+  config->dead_letters = 10;
+  const uint32_t conn = world_open(world, config);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  lose_memory(conn);
+  world_run(world, 10 * STWI_S);
+  assert_int_equal(world_metric(world, conn, STW_METRIC_UNKNOWN), 2);
+  assert_int_equal(stwi_core_parked(world->core, conn)->letters, 2);
+}
+
+/* ---- flow ---- */
+
+static void the_servers_window_is_kept(void **unused) {
+  (void)unused;
+  server->session_options.window_messages = 5;
+  server->session_options.ack_messages = 100;
+  server->session_options.ack_ms = 500;
+  const uint32_t conn = open_session();
+  for (unsigned i = 0; i < 20; i++)
+    world_say(world, conn);
+  world_run(world, 100 * STWI_MS);
+  assert_int_equal(server->messages, 5);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  expect_once(conn);
+}
+
+static void long_messages_pass_in_parts_both_ways(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  world_send(world, conn, &(struct world_send){.size = 500000});
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  world_run(world, STWI_S);
+  expect_once(conn);
+  assert_int_equal(world->conns[conn].inbound, 2);
+  assert_int_equal(world_metric(world, conn, STW_METRIC_RECEIVED_BYTES), 500000 + 7);
+}
+
+static void say_urgent(uint32_t conn) {
+  struct stwi_chunk *chunk = stwi_chunk_new((uint32_t)stwi_msg_footprint(0, 6));
+  struct stwi_msg *msg = stwi_chunk_append(chunk, NULL, 0, "urgent", 6);
+  msg->number = 1;
+  msg->lane = STW_LANE_CONTROL;
+  msg->id = (stw_message_id){world_inside(world, conn)->stream | 1, 1};
+  const struct stwi_input input = {.kind = STWI_IN_SUBMIT, .conn = conn, .u.submit.chunks = chunk};
+  world_input(world, &input);
+}
+
+static void an_urgent_message_passes_a_long_one(void **unused) {
+  (void)unused;
+  server->write_delay_ns = 10 * STWI_MS;
+  const uint32_t conn = open_session();
+  world_run(world, STWI_S);
+  world_send(world, conn, &(struct world_send){.size = 1000000});
+  say_urgent(conn);
+  world_run(world, 20 * STWI_MS);
+  assert_int_equal(server->messages, 0);
+  assert_int_equal(world->conns[conn].inbound_ids[STW_LANE_CONTROL].number, 1);
+  assert_string_equal(world->conns[conn].last_inbound, "urgent");
+  assert_true(world_run_settled(world, conn, STWI_S));
+  expect_once(conn);
+}
+
+static void acks_due_go_before_a_close(void **unused) {
+  (void)unused;
+  server->has_echo = false;
+  const uint32_t conn = open_session();
+  world_run(world, STWI_S);
+  world_session_say(world, server, STW_LANE_DATA, "last");
+  world_run(world, 2 * STWI_MS);
+  world_close(world, conn, STWI_S);
+  assert_true(world_run_to(world, conn, STW_STATE_CLOSED, 2 * STWI_S));
+  assert_int_equal(world_session_role(server)->lanes[0].client_accepted, 1);
+}
+
+static void what_the_host_has_processed_reaches_the_server(void **unused) {
+  (void)unused;
+  server->has_echo = false;
+  const uint32_t conn = open_session();
+  world_session_say(world, server, STW_LANE_DATA, "one");
+  world_run(world, STWI_S);
+  assert_int_equal(world_session_role(server)->lanes[0].client_accepted, 1);
+  assert_int_equal(world_session_role(server)->lanes[0].client_processed, 0);
+  world_processed(world, conn, STW_LANE_DATA, 1);
+  world_run(world, STWI_S);
+  assert_int_equal(world_session_role(server)->lanes[0].client_processed, 1);
+  world_processed(world, conn, (stw_lane)7, 1);
+}
+
+/* ---- the process dies ---- */
+
+static void a_new_process_goes_on_with_the_session_of_the_dead_one(void **unused) {
+  (void)unused;
+  server->has_echo = false;
+  const uint32_t conn = open_session();
+  for (unsigned i = 0; i < 5; i++)
+    world_session_say(world, server, STW_LANE_DATA, "news");
+  talk(conn, STWI_S);
+  world_processed(world, conn, STW_LANE_DATA, 3);
+  world_swallow(world, server, false, true); /* what the server accepts is not known here */
+  talk(conn, 300 * STWI_MS);
+  assert_int_equal(world->conns[conn].inbound, 5);
+  world_crash(world, conn, session_config());
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  world_run(world, STWI_S);
+  expect_once(conn);
+  assert_int_equal(server->resumes, 1);
+  assert_int_equal(world->conns[conn].inbound, 7); /* 4 and 5 were not processed */
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 0);
+}
+
+/* ---- the store ---- */
+
+static void nothing_goes_out_under_a_token_that_is_not_committed(void **unused) {
+  (void)unused;
+  server->has_echo = false;
+  struct stwi_restored restored = {.has_store = true, .session.cid = {1, 2, 3}};
+  const uint32_t conn = world_open_restored(world, session_config(), &restored);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  world_session_say(world, server, STW_LANE_DATA, "news");
+  world_say(world, conn);
+  world_run(world, STWI_S);
+  assert_int_equal(server->messages, 0);
+  assert_int_equal(world_session_role(server)->lanes[0].client_accepted, 0);
+  struct stwi_input stored = {.kind = STWI_IN_STORED, .conn = conn};
+  stored.u.stored.upto[STW_LANE_DATA] = 1;
+  world_input(world, &stored);
+  world_run(world, STWI_S);
+  assert_int_equal(server->messages, 0);
+  stored.u.stored.serial = world_inside(world, conn)->session_serial;
+  world_input(world, &stored);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  world_run(world, STWI_S);
+  assert_int_equal(world_session_role(server)->lanes[0].client_accepted, 1);
+}
+
+/* ---- moving ---- */
+
+static void goaway_moves_after_its_time_and_the_old_link_works_until_then(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  talk(conn, STWI_S);
+  world_session_goaway(world, server, 1000, 500);
+  talk(conn, 900 * STWI_MS);
+  expect_state(conn, STW_STATE_MIGRATING);
+  expect_cause(conn, STW_STATE_MIGRATING, STW_CAUSE_GOAWAY);
+  assert_int_equal(server->dials, 1);
+  talk(conn, 2 * STWI_S);
+  expect_state(conn, STW_STATE_ONLINE);
+  assert_int_equal(server->dials, 2);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  expect_once(conn);
+  assert_int_equal(server->resumes, 1);
+}
+
+static uint32_t open_with_token(void) {
+  struct stwi_conn_config *config = session_config();
+  config->has_credentials = true;
+  const uint32_t conn = world_open(world, config);
+  world_supply(world, conn, "first", 10000);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  world_run(world, 9100 * STWI_MS);
+  assert_int_equal(last(conn, STW_EVENT_CREDENTIALS_NEEDED)->u.credentials.why,
+                   STW_CAUSE_AUTH_EXPIRING);
+  world_supply(world, conn, "second", 10000);
+  world_run(world, STWI_S);
+  return conn;
+}
+
+static void fresh_credentials_go_in_band(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_with_token();
+  assert_int_equal(server->auths, 1);
+  assert_int_equal(server->dials, 1);
+  expect_state(conn, STW_STATE_ONLINE);
+}
+
+static void credentials_refused_in_band_are_tried_on_another_link(void **unused) {
+  (void)unused;
+  server->refuses_auth = true;
+  const uint32_t conn = open_with_token();
+  assert_int_equal(server->auths, 1);
+  assert_int_equal(server->dials, 2);
+  expect_state(conn, STW_STATE_ONLINE);
+}
+
+static void where_it_is_allowed_messages_go_with_hello(void **unused) {
+  (void)unused;
+  server->session_options.takes_optimistic = true;
+  server->latency_ns = 100 * STWI_MS;
+  const uint32_t conn = open_session();
+  talk(conn, STWI_S);
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  for (unsigned i = 0; i < 10; i++)
+    world_say(world, conn);
+  const uint64_t hellos = server->hellos, messages = server->messages;
+  while (server->hellos == hellos)
+    world_run(world, STWI_MS);
+  world_run(world, 5 * STWI_MS); /* no round trip */
+  assert_true(server->messages >= messages + 10);
+  assert_true(world_run_settled(world, conn, 5 * STWI_S));
+  expect_once(conn);
+}
+
+static void what_went_with_a_stale_hello_goes_again_under_the_new_one(void **unused) {
+  (void)unused;
+  server->session_options.takes_optimistic = true;
+  server->latency_ns = 50 * STWI_MS;
+  const uint32_t conn = open_session();
+  talk(conn, STWI_S);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_session_forget(server);
+  world_restart(world, server);
+  server->write_delay_ns = 60 * STWI_MS; /* the long one is half written when REFUSE comes */
+  world_send(world, conn, &(struct world_send){.size = 900000});
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 20 * STWI_S));
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
+  expect_once(conn);
+}
+
+static void the_subprotocol_is_offered_before_the_hosts_own(void **unused) {
+  (void)unused;
+  struct stwi_conn_config *config = session_config();
+  const uint32_t conn = world_open(world, config);
+  assert_string_equal(world_inside(world, conn)->offer, "steadwire.v1");
+  const uint32_t plain = world_open_default(world, "a");
+  assert_null(world_inside(world, plain)->offer);
+  assert_true(world_run_to(world, plain, STW_STATE_ONLINE, STWI_S));
+  assert_int_equal(world_count(world, plain, STW_EVENT_DOWNGRADED), 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      SESSION_TEST(a_session_begins_and_messages_are_accepted),
+      SESSION_TEST(a_lost_link_goes_on_where_it_was),
+      SESSION_TEST(numbers_of_the_inbound_lane_come_once_across_links),
+      SESSION_TEST(a_false_alarm_costs_the_session_nothing),
+      SESSION_TEST(a_dead_link_is_replaced_and_nothing_comes_twice),
+      SESSION_TEST(what_a_half_dead_link_brought_is_settled_without_being_sent_again),
+      SESSION_TEST(at_most_once_may_be_sent_again_where_it_never_arrived),
+      SESSION_TEST(a_server_without_sessions_is_a_downgrade_told_once),
+      SESSION_TEST(exactly_once_waits_for_a_session),
+      SESSION_TEST(exactly_once_goes_out_plain_where_that_is_allowed),
+      SESSION_TEST(opening_messages_go_only_where_the_session_did_not_go_on),
+      SESSION_TEST(a_server_that_lost_the_session_gets_a_new_one_on_the_same_link),
+      SESSION_TEST(the_host_may_decide_about_messages_of_unknown_fate),
+      SESSION_TEST(the_servers_window_is_kept),
+      SESSION_TEST(long_messages_pass_in_parts_both_ways),
+      SESSION_TEST(an_urgent_message_passes_a_long_one),
+      SESSION_TEST(acks_due_go_before_a_close),
+      SESSION_TEST(what_the_host_has_processed_reaches_the_server),
+      SESSION_TEST(a_new_process_goes_on_with_the_session_of_the_dead_one),
+      SESSION_TEST(nothing_goes_out_under_a_token_that_is_not_committed),
+      SESSION_TEST(goaway_moves_after_its_time_and_the_old_link_works_until_then),
+      SESSION_TEST(fresh_credentials_go_in_band),
+      SESSION_TEST(credentials_refused_in_band_are_tried_on_another_link),
+      SESSION_TEST(where_it_is_allowed_messages_go_with_hello),
+      SESSION_TEST(what_went_with_a_stale_hello_goes_again_under_the_new_one),
+      SESSION_TEST(the_subprotocol_is_offered_before_the_hosts_own),
+  };
+  return cmocka_run_group_tests_name("conn_session", tests, NULL, NULL);
+}

@@ -1,0 +1,437 @@
+#include "core/session_server.h"
+
+#include "session_peer.h"
+
+/* ---- receiving ---- */
+
+static void numbers_in_order_are_given_and_acknowledged(void **unused) {
+  (void)unused;
+  connect_client();
+  for (uint64_t n = 1; n <= 31; n++) {
+    assert_int_equal(give_data(n), STW_OK);
+    assert_int_equal(item.kind, STW_SESSION_MESSAGE);
+    assert_int_equal(item.u.message.number, n);
+    assert_memory_equal(item.u.message.data, &n, sizeof n);
+    take_nothing();
+  }
+  assert_int_equal(stwi_server_deadline(&server), now + 50 * MS);
+  give_data(32);
+  assert_int_equal(take(STWI_SF_ACK).u.ack.accepted, 32);
+  give_data(33);
+  now += 49 * MS;
+  take_nothing();
+  now += MS;
+  assert_int_equal(take(STWI_SF_ACK).u.ack.accepted, 33);
+  assert_int_equal(stwi_server_deadline(&server), STW_SESSION_NEVER);
+}
+
+static void the_control_lane_is_acknowledged_at_once(void **unused) {
+  (void)unused;
+  connect_client();
+  assert_int_equal(give_bytes(STWI_SF_DATA, STW_LANE_CONTROL, 1, 0, "x", 1), STW_OK);
+  assert_int_equal(take(STWI_SF_ACK).u.ack.lane, STW_LANE_CONTROL);
+}
+
+static void a_duplicate_is_dropped_and_acknowledged_again(void **unused) {
+  (void)unused;
+  connect_client();
+  give_data(1);
+  now += 50 * MS;
+  take(STWI_SF_ACK);
+  assert_int_equal(give_data(1), STW_OK);
+  assert_int_equal(item.kind, STW_SESSION_NOTHING);
+  now += 50 * MS;
+  assert_int_equal(take(STWI_SF_ACK).u.ack.accepted, 1);
+  assert_int_equal(server.lanes[0].duplicates, 1);
+}
+
+static void unnumbered_messages_are_given_and_never_acknowledged(void **unused) {
+  (void)unused;
+  connect_client();
+  assert_int_equal(give_bytes(STWI_SF_DATA, 0, 0, STWI_SF_TEXT, "hi", 2), STW_OK);
+  assert_int_equal(item.kind, STW_SESSION_MESSAGE);
+  assert_true(item.u.message.is_text);
+  assert_int_equal(stwi_server_deadline(&server), STW_SESSION_NEVER);
+  assert_int_equal(server.lanes[0].received, 0);
+}
+
+static void parts_become_one_message_and_a_gap_ends_them(void **unused) {
+  (void)unused;
+  connect_client();
+  assert_int_equal(give_bytes(STWI_SF_PART, 0, 1, 0, "he", 2), STW_OK);
+  assert_int_equal(item.kind, STW_SESSION_NOTHING);
+  assert_int_equal(give_bytes(STWI_SF_DATA, 1, 1, 0, "urgent", 6), STW_OK);
+  assert_int_equal(give_bytes(STWI_SF_PART, 0, 1, 0, "ll", 2), STW_OK);
+  assert_int_equal(give_bytes(STWI_SF_DATA, 0, 1, 0, "o", 1), STW_OK);
+  assert_int_equal(item.u.message.size, 5);
+  assert_memory_equal(item.u.message.data, "hello", 5);
+  give_bytes(STWI_SF_PART, 0, 2, 0, "never", 5);
+  assert_int_equal(give_gap(2, 4), STW_OK);
+  assert_int_equal(item.kind, STW_SESSION_GAP);
+  assert_int_equal(item.u.gap.from, 2);
+  assert_int_equal(item.u.gap.to, 4);
+  assert_int_equal(give_bytes(STWI_SF_DATA, 0, 5, 0, "x", 1), STW_OK);
+  assert_int_equal(item.u.message.size, 1);
+}
+
+static void broken_rules_close_the_link_with_a_code(void **unused) {
+  (void)unused;
+  connect_client();
+  expect_broken(give_data(2), 4400);
+  expect_broken(give_gap(2, 3), 4400);
+  expect_broken(give_gap(1, (uint64_t)1 << 63), 4400);
+  expect_broken(give_ack(0, 1, 0), 4400);
+  expect_broken(give_bytes(STWI_SF_DATA, (stw_lane)2, 1, 0, "", 0), 4400);
+  expect_broken(give_bytes(STWI_SF_DATA, 0, 1, STWI_SF_TEXT, "\xff", 1), 1007);
+  give_bytes(STWI_SF_PART, 0, 1, 0, "x", 1);
+  expect_broken(give_bytes(STWI_SF_DATA, 0, 0, 0, "", 0), 4400);
+  const uint32_t foreign[] = {STWI_SF_HELLO, STWI_SF_WELCOME, STWI_SF_GOAWAY, STWI_SF_REFUSE, 63};
+  for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+    const struct stwi_sframe frame = {.type = foreign[i]};
+    expect_broken(give(&frame), 4400);
+  }
+  const struct stwi_sframe unknown = {.type = STWI_SF_IGNORED_FROM};
+  assert_int_equal(give(&unknown), STW_OK);
+}
+
+static void a_message_over_the_bound_is_refused_before_it_is_kept(void **unused) {
+  (void)unused;
+  options.message_max = 100;
+  renew();
+  connect_client();
+  char bytes[101] = {0};
+  expect_broken(give_bytes(STWI_SF_DATA, 0, 1, 0, bytes, 101), 1009);
+  for (int i = 0; i < 10; i++)
+    assert_int_equal(give_bytes(STWI_SF_PART, 0, 1, 0, bytes, 10), STW_OK);
+  expect_broken(give_bytes(STWI_SF_PART, 0, 1, 0, bytes, 1), 1009);
+}
+
+static void only_what_the_host_accepted_is_acknowledged(void **unused) {
+  (void)unused;
+  options.accepts_later = options.says_processed = true;
+  renew();
+  connect_client();
+  for (uint64_t n = 1; n <= 40; n++)
+    give_data(n);
+  now += 100 * MS;
+  take_nothing();
+  assert_int_equal(stwi_server_accept(&server, 0, 41, now), STW_E_ARGUMENT);
+  assert_int_equal(stwi_server_accept(&server, 0, 35, now), STW_OK);
+  assert_int_equal(stwi_server_processed(&server, 0, 36, now), STW_E_ARGUMENT);
+  assert_int_equal(stwi_server_processed(&server, 0, 20, now), STW_OK);
+  const struct stwi_sframe ack = take(STWI_SF_ACK);
+  assert_int_equal(ack.u.ack.accepted, 35);
+  assert_int_equal(ack.u.ack.processed, 20);
+  const struct stwi_sf_welcome welcome = connect_client();
+  assert_int_equal(welcome.received[0], 35);
+  assert_int_equal(welcome.processed[0], 20);
+  assert_int_equal(give_data(36), STW_OK);
+  assert_int_equal(item.kind, STW_SESSION_NOTHING);
+}
+
+static void a_client_that_ignores_the_window_is_cut_off(void **unused) {
+  (void)unused;
+  options.accepts_later = true;
+  options.window_messages = 10;
+  renew();
+  connect_client();
+  stw_status status = STW_OK;
+  uint64_t n = 0;
+  while (status == STW_OK && n < 100)
+    status = give_data(++n);
+  assert_true(n > 10 && n <= 23);
+  expect_broken(status, 4400);
+  uint64_t accepted = 0;
+  for (n = 1; n <= 1000; n++) { /* an honest one never is, however late the host accepts */
+    assert_int_equal(give_data(n), STW_OK);
+    if (n - accepted == 10)
+      stwi_server_accept(&server, 0, accepted += 1 + stwi_random_next(&dice) % 10, now);
+  }
+}
+
+/* ---- tokens and links ---- */
+
+static void nobody_takes_a_session_by_its_cid(void **unused) {
+  (void)unused;
+  connect_client();
+  give_data(1);
+  struct stwi_sf_hello hello = hello_of();
+  hello.has_token = false;
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_AUTH);
+  hello = hello_of();
+  hello.token[31] ^= 1;
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_AUTH);
+  hello = hello_of();
+  assert_int_equal(claim_as(&hello, "mallory"), STW_REFUSAL_AUTH);
+  assert_int_equal(give_data(2), STW_OK); /* the link lives on */
+  hello = hello_of();
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_NONE);
+}
+
+static void a_token_is_valid_until_the_next_one_was_used(void **unused) {
+  (void)unused;
+  connect_client();
+  give_data(1);
+  const struct stwi_sf_hello first = hello_of();
+  assert_int_equal(claim_as(&first, "alice"), STW_REFUSAL_NONE); /* its WELCOME is lost */
+  assert_int_equal(claim_as(&first, "alice"), STW_REFUSAL_NONE); /* again */
+  struct stwi_sf_hello second = first;
+  memcpy(second.token, take(STWI_SF_WELCOME).u.welcome.token, sizeof second.token);
+  assert_int_equal(give_data(2), STW_OK);
+  assert_int_equal(claim_as(&first, "alice"), STW_REFUSAL_AUTH);
+  assert_int_equal(claim_as(&second, "alice"), STW_REFUSAL_STALE);
+  second.next[0] = 3;
+  assert_int_equal(claim_as(&second, "alice"), STW_REFUSAL_NONE);
+}
+
+static void a_client_whose_first_welcome_was_lost_comes_in(void **unused) {
+  (void)unused;
+  assert_int_equal(claim(), STW_REFUSAL_NONE);
+  assert_int_equal(claim(), STW_REFUSAL_NONE);
+  connect_client();
+  give_data(1);
+  client.is_welcomed = false;
+  assert_int_equal(claim(), STW_REFUSAL_AUTH);
+}
+
+static void optimistic_frames_do_not_void_the_old_token(void **unused) {
+  (void)unused;
+  options.takes_optimistic = true;
+  renew();
+  connect_client();
+  give_data(1);
+  assert_int_equal(claim(), STW_REFUSAL_NONE);
+  give_data(2); /* sent behind the HELLO: the WELCOME may never arrive */
+  assert_int_equal(claim(), STW_REFUSAL_NONE);
+  const struct stwi_sf_hello old = hello_of();
+  post_count(1);
+  take(STWI_SF_WELCOME);
+  expect_data(1);
+  give_ack(0, 1, 0);
+  assert_int_equal(claim_as(&old, "alice"), STW_REFUSAL_AUTH);
+}
+
+static void what_the_store_does_not_know_is_stale(void **unused) {
+  (void)unused;
+  client.is_welcomed = true;
+  assert_int_equal(claim(), STW_REFUSAL_STALE);
+  client.is_welcomed = false;
+  connect_client();
+  for (uint64_t n = 1; n <= 3; n++)
+    give_data(n);
+  struct stwi_sf_hello hello = hello_of();
+  hello.incarnation++;
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_STALE);
+  hello = hello_of();
+  hello.next[0] = 3;
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_STALE);
+  hello = hello_of();
+  hello.received[0] = 1;
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_STALE);
+  hello = hello_of();
+  hello.versions = 4;
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_VERSION);
+}
+
+static void the_newest_link_fences_the_one_before(void **unused) {
+  (void)unused;
+  connect_client();
+  give_data(1);
+  const uint32_t old = client.link;
+  connect_client();
+  assert_int_equal(stwi_server_check_link(&server, old, &item), STW_E_STATE);
+  assert_int_equal(item.close_code, 4409);
+  stwi_server_lost(&server, old);
+  assert_int_equal(give_data(2), STW_OK);
+  stwi_server_lost(&server, client.link);
+  assert_int_equal(give_data(3), STW_E_STATE);
+}
+
+/* ---- sending ---- */
+
+static void kept_messages_are_replayed_until_the_client_has_them(void **unused) {
+  (void)unused;
+  assert_int_equal(connect_client().resume, STWI_RESUME_NONE);
+  give_data(1);
+  post_count(3);
+  expect_data(1);
+  expect_data(2);
+  give_ack(0, 1, 0);
+  assert_int_equal(item.kind, STW_SESSION_PROOF);
+  assert_int_equal(item.u.proof.kept_from, 2);
+  client.has[0] = 1;
+  const struct stwi_sf_welcome welcome = connect_client();
+  assert_int_equal(welcome.resume, STWI_RESUME_FULL);
+  assert_int_equal(welcome.lowest[0], 2);
+  assert_int_equal(welcome.next[0], 4);
+  struct stwi_sframe frame = take(STWI_SF_DATA);
+  assert_int_equal(frame.u.data.number, 2);
+  assert_int_equal(frame.u.data.flags, STWI_SF_REPLAY);
+  assert_int_equal(take(STWI_SF_DATA).u.data.flags, 0);
+  take_nothing();
+}
+
+static void clients_that_say_processed_find_all_until_then(void **unused) {
+  (void)unused;
+  client.caps |= STWI_SF_CAP_PROCESSED;
+  connect_client();
+  give_data(1);
+  post_count(5);
+  for (uint64_t n = 1; n <= 5; n++)
+    expect_data(n);
+  give_ack(0, 5, 2);
+  client.has[0] = client.processed[0] = 2; /* it dies, and knows what it had processed */
+  assert_int_equal(connect_client().resume, STWI_RESUME_FULL);
+  expect_data(3);
+  expect_data(4);
+  client.has[0] = client.processed[0] = 0; /* an empty resume resumes, with a gap */
+  assert_int_equal(connect_client().resume, STWI_RESUME_PARTIAL);
+  expect_gap(1, 2, STWI_GAP_LOST);
+  expect_data(3);
+}
+
+static void a_full_ring_lets_the_oldest_go_as_a_gap(void **unused) {
+  (void)unused;
+  options.ring_messages = 4;
+  renew();
+  connect_client();
+  post_count(6);
+  expect_gap(1, 2, STWI_GAP_OVERFLOW);
+  expect_data(3);
+  expect_data(4);
+  post_count(3);
+  expect_gap(5, 5, STWI_GAP_OVERFLOW);
+  for (uint64_t n = 6; n <= 9; n++)
+    expect_data(n);
+  take_nothing();
+  assert_int_equal(server.lanes[0].overflowed, 5);
+  options.refuses_when_full = true;
+  renew();
+  client.is_welcomed = false;
+  connect_client();
+  post_count(4);
+  uint64_t number = 0;
+  assert_int_equal(stwi_server_send(&server, 0, "x", 1, false, &number), STW_E_FULL);
+}
+
+static void large_messages_go_in_parts_and_urgent_ones_pass(void **unused) {
+  (void)unused;
+  options.part_bytes = 4;
+  options.ring_messages = 1;
+  renew();
+  connect_client();
+  post(STW_LANE_DATA, "0123456789", 10);
+  assert_memory_equal(take(STWI_SF_PART).u.data.payload, "0123", 4);
+  post(STW_LANE_CONTROL, "now", 3);
+  assert_int_equal(take(STWI_SF_DATA).u.data.lane, STW_LANE_CONTROL);
+  post(STW_LANE_DATA, "next", 4); /* the ring is full: the begun one is completed all the same */
+  assert_memory_equal(take(STWI_SF_PART).u.data.payload, "4567", 4);
+  const struct stwi_sframe last = take(STWI_SF_DATA);
+  assert_int_equal(last.u.data.number, 1);
+  assert_memory_equal(last.u.data.payload, "89", 2);
+  assert_int_equal(last.u.data.size, 2);
+  expect_data(2);
+}
+
+static void the_clients_window_and_largest_message_are_heeded(void **unused) {
+  (void)unused;
+  struct stwi_sf_hello hello = hello_of();
+  hello.window_messages = 2;
+  hello.window_bytes = 20;
+  hello.message_max = 50;
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_NONE);
+  take(STWI_SF_WELCOME);
+  post_count(3);
+  expect_data(1);
+  expect_data(2);
+  take_nothing();
+  give_ack(0, 1, 0);
+  char bytes[60] = {0};
+  post(STW_LANE_DATA, bytes, 40);
+  post(STW_LANE_DATA, bytes, 60);
+  expect_data(3);
+  take_nothing();
+  give_ack(0, 3, 0);
+  expect_data(4); /* over the window, alone */
+  take_nothing();
+  give_ack(0, 4, 0);
+  expect_gap(5, 5, STWI_GAP_REMOVED);
+}
+
+static void answers_and_the_end_go_in_order(void **unused) {
+  (void)unused;
+  connect_client();
+  give_data(1);
+  post_count(1);
+  struct stwi_sframe frame = {.type = STWI_SF_PING};
+  frame.u.ping.n = 3;
+  give(&frame);
+  frame = (struct stwi_sframe){.type = STWI_SF_AUTH};
+  frame.u.auth.token = (struct stwi_text){"secret", 6};
+  give(&frame);
+  assert_int_equal(item.kind, STW_SESSION_AUTH);
+  assert_int_equal(stwi_server_auth(&server, true, 60000), STW_OK);
+  assert_int_equal(stwi_server_goaway(&server, 1, 2, "wss://b/", 1012), STW_OK);
+  assert_int_equal(stwi_server_close(&server, 1000, "done"), STW_OK);
+  assert_true(take(STWI_SF_AUTH).u.auth.is_ok);
+  assert_int_equal(take(STWI_SF_PONG).u.ping.n, 3);
+  assert_int_equal(take(STWI_SF_ACK).u.ack.accepted, 1);
+  assert_int_equal(take(STWI_SF_CLOSE).u.close.code, 1000);
+  take_nothing();
+}
+
+static void without_memory_calls_refuse_and_nothing_is_lost(void **unused) {
+  (void)unused;
+  connect_client();
+  uint64_t number = 0;
+  char bytes[100] = {0};
+  uint64_t n = 0;
+  for (long after = 0; after < 40; after++) {
+    failing_mem_after = after % 6;
+    const stw_status sent = stwi_server_send(&server, 0, bytes, sizeof bytes, false, &number);
+    assert_true(sent == STW_OK || sent == STW_E_MEMORY);
+    stw_status status = give_bytes(STWI_SF_PART, 0, n + 1, 0, bytes, sizeof bytes);
+    if (status == STW_OK)
+      status = give_bytes(STWI_SF_DATA, 0, n + 1, 0, bytes, sizeof bytes);
+    failing_mem_after = -1;
+    client.gave[0] = n + 1;
+    if (status == STW_OK) {
+      assert_int_equal(item.u.message.size, 200);
+      n++;
+    } else {
+      assert_int_equal(status, STW_E_MEMORY);
+      assert_int_equal(item.close_code, 1013);
+      connect_client();
+    }
+    assert_int_equal(server.lanes[0].received, n);
+  }
+  assert_true(n > 0 && n < 40);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(numbers_in_order_are_given_and_acknowledged),
+      TEST(the_control_lane_is_acknowledged_at_once),
+      TEST(a_duplicate_is_dropped_and_acknowledged_again),
+      TEST(unnumbered_messages_are_given_and_never_acknowledged),
+      TEST(parts_become_one_message_and_a_gap_ends_them),
+      TEST(broken_rules_close_the_link_with_a_code),
+      TEST(a_message_over_the_bound_is_refused_before_it_is_kept),
+      TEST(only_what_the_host_accepted_is_acknowledged),
+      TEST(a_client_that_ignores_the_window_is_cut_off),
+      TEST(nobody_takes_a_session_by_its_cid),
+      TEST(a_token_is_valid_until_the_next_one_was_used),
+      TEST(a_client_whose_first_welcome_was_lost_comes_in),
+      TEST(optimistic_frames_do_not_void_the_old_token),
+      TEST(what_the_store_does_not_know_is_stale),
+      TEST(the_newest_link_fences_the_one_before),
+      TEST(kept_messages_are_replayed_until_the_client_has_them),
+      TEST(clients_that_say_processed_find_all_until_then),
+      TEST(a_full_ring_lets_the_oldest_go_as_a_gap),
+      TEST(large_messages_go_in_parts_and_urgent_ones_pass),
+      TEST(the_clients_window_and_largest_message_are_heeded),
+      TEST(answers_and_the_end_go_in_order),
+      TEST(without_memory_calls_refuse_and_nothing_is_lost),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
