@@ -29,7 +29,7 @@ def say(word: str, number: int) -> None:
 
 def make_client(name: str) -> mqtt.Client:
     client = mqtt.Client(
-        mqtt.CallbackAPIVersion.VERSION2,
+        CallbackAPIVersion.VERSION2,
         client_id=name,
         clean_session=False,
         reconnect_on_failure=True,
