@@ -465,6 +465,36 @@ def written(about: str, parts: dict[str, list[Any]]) -> str:
     return f'{{\n  "about": {json.dumps(about)},\n{body}\n}}\n'
 
 
+def wrapped(data: str) -> str:
+    return "\n".join(data[at : at + 96] for at in range(0, len(data), 96))
+
+
+def example() -> str:
+    """The section of docs/protocol.md that shows bytes."""
+    out = []
+    for name in ("begin", "resume, full"):
+        out.append(f"### {name}\n")
+        for line in dialogues()[name]:
+            note = f": {line['note']}" if line["note"] else ""
+            if "hex" not in line:
+                out.append(f"{line['from']}, {line['does']}{note}\n")
+                continue
+            rest = {key: value for key, value in line["fields"].items() if key != "type"}
+            shown_fields = json.dumps(rest, ensure_ascii=False)
+            out.append(f"{line['from']}, {line['fields']['type']}{note}\n")
+            out.append(f"```\n{wrapped(line['hex'])}\n{shown_fields}\n```\n")
+    return "\n".join(out)
+
+
+BEGIN = "<!-- example: written by tests/vectors/make.py -->\n"
+END = "<!-- end of example -->\n"
+
+
+def with_example(page: str) -> str:
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n{example()}\n{END}{rest.split(END)[1]}"
+
+
 FRAMES_ABOUT = (
     "Frames of steadwire.v1. good: hex <-> fields (bytes as hex); shortest: these bytes are what "
     "an encoder that writes shortest forms and the key order of docs/protocol.md gives. malformed: "
@@ -478,17 +508,18 @@ DIALOGUES_ABOUT = (
 
 def main() -> int:
     folder = Path(__file__).resolve().parent
+    page = folder.parents[1] / "docs" / "protocol.md"
     files = {
-        "frames.json": written(FRAMES_ABOUT, {"good": good(), "malformed": malformed()}),
-        "dialogues.json": written(DIALOGUES_ABOUT, dict(dialogues())),
+        page: with_example(page.read_text(encoding="utf-8")),
+        folder / "frames.json": written(FRAMES_ABOUT, {"good": good(), "malformed": malformed()}),
+        folder / "dialogues.json": written(DIALOGUES_ABOUT, dict(dialogues())),
     }
     status = 0
-    for name, text in files.items():
-        path = folder / name
+    for path, text in files.items():
         if "--check" not in sys.argv:
             path.write_text(text, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-            print(f"{name} is not what make.py writes")
+            print(f"{path.name} is not what make.py writes")
             status = 1
     return status
 
