@@ -143,7 +143,7 @@ LONG_FUNCTIONS: dict[str, str] = {}
 
 # csrc path -> which test covers it instead of one of its own name
 TESTED_ELSEWHERE: dict[str, str] = {
-    "csrc/client/outbox_live.c": "tests/client/test_api_store.c, test_api_outbox.c: through the ABI",
+    "csrc/client/outbox_live.c": "tests/client/test_api_store.c, test_api_outbox.c: by the ABI",
     "csrc/client/outbox_file.c": "tests/client/test_api_store.c: through the ABI, on real files",
     "csrc/client/port_store.c": "tests/client/test_api_store.c: through the ABI, on real files",
 }
