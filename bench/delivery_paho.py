@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 TOPIC = "delivery"
 PAYLOAD = b"x" * 256
@@ -28,7 +29,7 @@ def say(word: str, number: int) -> None:
 
 def make_client(name: str) -> mqtt.Client:
     client = mqtt.Client(
-        mqtt.CallbackAPIVersion.VERSION2,
+        CallbackAPIVersion.VERSION2,
         client_id=name,
         clean_session=False,
         reconnect_on_failure=True,

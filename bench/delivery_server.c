@@ -93,12 +93,13 @@ static void on_session(peer *self, const uint8_t *data, size_t size) {
     return;
   }
   stw_session_item item;
+  uint64_t number;
   if (stw_session_receive(self->session, self->link, data, size, wire_now(), &item) != STW_OK)
     wire_die("session: %s", stw_last_error());
   if (item.kind != STW_SESSION_MESSAGE)
     return;
   const stw_status status = stw_session_send(self->session, item.lane, item.u.message.data,
-                                             item.u.message.size, item.u.message.is_text, NULL);
+                                             item.u.message.size, item.u.message.is_text, &number);
   if (status != STW_OK)
     wire_die("session: %s", stw_last_error());
 }

@@ -89,7 +89,7 @@ static stw_status make_port(struct stwi_engine *engine, struct stwi_mailbox *mai
 static stw_status open_port(struct stwi_engine *engine, struct stwi_mailbox *mailbox,
                             const stw_config *config, stw_conn *conn) {
   struct stwi_conn_config *built;
-  struct stwi_port *port;
+  struct stwi_port *port = NULL;
   stw_status status = stwi_config_build(config, &built);
   if (status != STW_OK)
     return status;

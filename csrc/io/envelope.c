@@ -231,7 +231,8 @@ static bool read_nack(struct stwi_cursor *c, struct stwi_sframe *frame) {
 }
 
 static bool read_ping(struct stwi_cursor *c, struct stwi_sframe *frame) {
-  return read_uint(c, UINT64_MAX, &frame->u.ping.n, "PING, PONG: n is not an integer of 0 or more") &&
+  return read_uint(c, UINT64_MAX, &frame->u.ping.n,
+                   "PING, PONG: n is not an integer of 0 or more") &&
          read_uint(c, UINT64_MAX, &frame->u.ping.t, "PING, PONG: t is not an integer of 0 or more");
 }
 

@@ -164,8 +164,7 @@ bool stwi_cursor_key(struct stwi_cursor *c, struct stwi_key_set *seen, struct st
   if (key->size > STWI_ENVELOPE_KEY_BYTES_MAX)
     return fail(c, "a map's key is longer than 64 bytes");
   for (uint32_t i = 0; i < seen->count; i++)
-    if (seen->keys[i].size == key->size &&
-        memcmp(seen->keys[i].data, key->data, key->size) == 0)
+    if (seen->keys[i].size == key->size && memcmp(seen->keys[i].data, key->data, key->size) == 0)
       return fail(c, "a map has the same key twice");
   seen->keys[seen->count++] = *key;
   return true;

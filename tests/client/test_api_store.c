@@ -8,16 +8,18 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "host.h"
 
 static struct host host;
-static char folder[] = P_tmpdir "/steadwire-store-XXXXXX", path[64], elsewhere[64];
+static char folder[64], path[80], elsewhere[80];
 
 static int set_up(void **state) {
   (void)state;
-  strcpy(folder + strlen(folder) - 6, "XXXXXX");
+  snprintf(folder, sizeof folder, "%s/steadwire-store-XXXXXX", P_tmpdir);
   assert_non_null(mkdtemp(folder));
   snprintf(path, sizeof path, "%s/outbox", folder);
   snprintf(elsewhere, sizeof elsewhere, "%s/export", folder);
@@ -29,9 +31,12 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
   (void)state;
   host_fini(&host);
-  char command[96];
-  snprintf(command, sizeof command, "rm -r %s", folder);
-  return system(command);
+  DIR *files = opendir(folder);
+  assert_non_null(files);
+  for (const struct dirent *file; (file = readdir(files)) != NULL;)
+    unlinkat(dirfd(files), file->d_name, 0);
+  closedir(files);
+  return rmdir(folder);
 }
 
 static stw_conn open_kept(void) {
