@@ -252,3 +252,25 @@ async def test_a_transaction_that_fails_undoes_all_and_the_message_comes_again(
             assert (await anext(aiter(conn))).data == f"done {number}"
     assert tries == [False, True, False]
     assert await redis.get("count") == b"2"
+
+
+async def test_a_session_that_commits_during_a_transaction_does_not_fence_itself(
+    redis: Redis,
+) -> None:
+    runs: list[str] = []
+
+    async def handler(session: Session) -> None:
+        runs.append("run")
+        async for message in session:
+            async with message.transaction() as pipe:
+                pipe.incr("count")
+                beside = asyncio.create_task(session.send("beside"))
+                await beside
+
+    sessions = Sessions(handler, RedisStore(redis), ring_ms=3)
+    async with node(sessions) as port, connecting(port) as conn:
+        for _ in range(20):
+            receipt = await conn.send("x")
+        await receipt.wait("processed")
+    assert runs == ["run"]
+    assert await redis.get("count") == b"20"

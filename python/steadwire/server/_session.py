@@ -82,6 +82,7 @@ class Session:
         self._promised: list[tuple[int, str | bytes, asyncio.Future[int]]] = []
         self._closing: asyncio.Future[None] | None = None
         self._sends = 0
+        self._refreshed_at = time.monotonic()
         self.handling: asyncio.Task[None] | None = None
         self.expiry: asyncio.TimerHandle | None = None
 
@@ -192,9 +193,13 @@ class Session:
             raise StateError("a session has one transaction at a time")
         self._transacting = asyncio.current_task()
         try:
-            async with self._store.transaction(self.cid, self._epoch) as (pipe, put):
+            async with contextlib.AsyncExitStack() as stack:
+                async with self._lock:
+                    opened = self._store.transaction(self.cid, self._epoch)
+                    pipe, put = await stack.enter_async_context(opened)
                 yield pipe
                 async with self._lock:
+                    self._transacting = None
                     await self._execute(message, pipe, put)
         finally:
             self._transacting = None
@@ -257,7 +262,15 @@ class Session:
         self._is_dirty = False
         removed = self._take_removed() if self._store.is_durable else []
         state = self._core.save() if self._store.is_durable else b""
-        return Changes(state, added, removed), numbers
+        return Changes(state, added, removed, self._refreshes()), numbers
+
+    def _refreshes(self) -> bool:
+        now = time.monotonic()
+        is_due = self.touch_s is not None and now - self._refreshed_at >= self.touch_s
+        if is_due and self._transacting is None:
+            self._refreshed_at = now
+            return True
+        return False
 
     def _take_removed(self) -> list[tuple[int, int]]:
         removed = []
