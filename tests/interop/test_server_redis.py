@@ -274,3 +274,39 @@ async def test_a_session_that_commits_during_a_transaction_does_not_fence_itself
         await receipt.wait("processed")
     assert runs == ["run"]
     assert await redis.get("count") == b"20"
+
+
+async def test_a_rolling_restart_loses_and_repeats_nothing(redis: Redis) -> None:
+    async def handler(session: Session) -> None:
+        async for message in session:
+            async with message.transaction() as pipe:
+                pipe.rpush("up", message.data)
+                await session.send(f"down {message.number}")
+
+    down: list[str] = []
+    one, two, three = (Sessions(handler, RedisStore(redis)) for _ in range(3))
+    async with contextlib.AsyncExitStack() as stack:
+        ports = [await stack.enter_async_context(node(sessions)) for sessions in (one, two, three)]
+        urls = [f"ws://127.0.0.1:{port}" for port in ports]
+        async with steadwire.connect(
+            urls, profile="session", retry_window=0.02, retry_cap=0.1
+        ) as conn:
+
+            async def listen() -> None:
+                async for message in conn:
+                    down.append(message.data)
+                    if len(down) == MESSAGES:
+                        return
+
+            listener = asyncio.create_task(listen())
+            for number in range(MESSAGES):
+                receipt = await conn.send(f"up {number}")
+                if number in (MESSAGES // 3, 2 * MESSAGES // 3):
+                    await receipt.wait("written")
+                    gone = next(sessions for sessions in (one, two, three) if sessions.live)
+                    await gone.drain(spread=0.05, timeout=1)
+            await receipt.wait("processed")
+            await listener
+    up = [data.decode() for data in await redis.lrange("up", 0, -1)]
+    assert up == [f"up {number}" for number in range(MESSAGES)]
+    assert down == [f"down {number}" for number in range(1, MESSAGES + 1)]

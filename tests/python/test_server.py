@@ -87,7 +87,7 @@ async def test_over_resets_every_message_arrives_once_in_order_both_ways() -> No
         listener = asyncio.create_task(listen())
         for number in range(MESSAGES):
             receipt = await conn.send(f"up {number}")
-            if dice.random() < 0.05:
+            if dice.random() < 0.03:
                 await proxy.reset()
             elif dice.random() < 0.1:
                 await receipt.wait("accepted")
