@@ -98,6 +98,11 @@ class Session:
         return self._is_over
 
     @property
+    def waiting(self) -> int:
+        """Messages that have arrived and that the handler has not asked for."""
+        return len(self._inbox[0]) + len(self._inbox[1])
+
+    @property
     def epoch(self) -> str:
         """The store's, of this node's claim."""
         return self._epoch
