@@ -1,0 +1,261 @@
+"""steadwire.server over real sockets, with steadwire's own client and with plain ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import steadwire
+from face_support import until_async
+from peers.fault_proxy import FaultProxy
+from steadwire.server import MemoryStore, Session, SessionEnded, Sessions
+from websockets.asyncio.client import connect as plain_connect
+from websockets.asyncio.server import serve
+
+MESSAGES = 300
+
+
+@contextlib.asynccontextmanager
+async def listening(sessions: Sessions) -> AsyncIterator[int]:
+    """A server of `websockets` on a free port."""
+    async with serve(
+        sessions.websockets,
+        "127.0.0.1",
+        0,
+        subprotocols=sessions.subprotocols,
+        select_subprotocol=sessions.select_subprotocol,
+    ) as server:
+        yield server.sockets[0].getsockname()[1]
+        await sessions.drain(timeout=1)
+
+
+def connecting(port: int, **options: Any) -> steadwire.connect:
+    return steadwire.connect(
+        f"ws://127.0.0.1:{port}", profile="session", **options
+    )
+
+
+async def echo(session: Session) -> None:
+    async for message in session:
+        await session.send(message.data, lane=message.lane)
+
+
+async def test_messages_go_both_ways_and_are_processed() -> None:
+    sessions = Sessions(echo)
+    async with listening(sessions) as port, connecting(port) as conn:
+        receipt = await conn.send("hello")
+        await receipt.wait("processed")
+        urgent = await conn.send(b"\x00\xff", lane="control")
+        await urgent.wait("processed")
+        got = [await anext(aiter(conn)) for _ in range(2)]
+        assert [message.data for message in got] == ["hello", b"\x00\xff"]
+        assert len(sessions.live) == 1
+
+
+async def test_over_resets_every_message_arrives_once_in_order_both_ways() -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    dice = random.Random(seed)
+    received: list[str] = []
+    runs = 0
+
+    async def handler(session: Session) -> None:
+        nonlocal runs
+        runs += 1
+        answering = asyncio.create_task(pour(session))
+        async for message in session:
+            assert isinstance(message.data, str)
+            received.append(message.data)
+        await answering
+
+    async def pour(session: Session) -> None:
+        for number in range(MESSAGES):
+            await session.send(f"down {number}")
+            await asyncio.sleep(0.003)
+
+    down: list[str] = []
+    sessions = Sessions(handler)
+    async with (
+        listening(sessions) as port,
+        await FaultProxy.start(port) as proxy,
+        connecting(proxy.port) as conn,
+    ):
+
+        async def listen() -> None:
+            async for message in conn:
+                down.append(message.data)
+                if len(down) == MESSAGES:
+                    return
+
+        async def hurt() -> None:
+            while True:
+                await asyncio.sleep(dice.uniform(0.02, 0.15))
+                await proxy.reset()
+
+        listener, hurting = asyncio.create_task(listen()), asyncio.create_task(hurt())
+        for number in range(MESSAGES):
+            receipt = await conn.send(f"up {number}")
+            await asyncio.sleep(0.003)
+        hurting.cancel()
+        await receipt.wait("processed")
+        await listener
+        assert (await proxy.counters())["connections"] > 2
+    assert received == [f"up {number}" for number in range(MESSAGES)]
+    assert down == [f"down {number}" for number in range(MESSAGES)]
+    assert runs == 1
+
+
+async def test_a_plain_client_gets_the_same_face() -> None:
+    kinds: list[bool] = []
+
+    async def handler(session: Any) -> None:
+        kinds.append(session.is_plain)
+        async for message in session:
+            assert message.number == 0
+            await message.ack()
+            await session.send(message.data)
+
+    sessions = Sessions(handler)
+    async with listening(sessions) as port:
+        async with plain_connect(f"ws://127.0.0.1:{port}") as client:
+            await client.send("plain")
+            assert await client.recv() == "plain"
+    assert kinds == [True]
+
+
+async def test_a_session_in_memory_has_no_transactions() -> None:
+    refused = asyncio.get_running_loop().create_future()
+
+    async def handler(session: Session) -> None:
+        async for message in session:
+            with pytest.raises(TypeError, match="transactions"):
+                message.transaction()
+            refused.set_result(None)
+
+    async with listening(Sessions(handler)) as port, connecting(port) as conn:
+        await conn.send("x")
+        await asyncio.wait_for(refused, 5)
+
+
+async def test_what_a_failed_handler_had_in_its_hand_comes_again() -> None:
+    seen: list[tuple[str | bytes, bool]] = []
+
+    async def handler(session: Session) -> None:
+        async for message in session:
+            seen.append((message.data, message.replayed))
+            if len(seen) == 2:
+                raise RuntimeError("it fails once")
+
+    async with listening(Sessions(handler)) as port, connecting(port) as conn:
+        for data in ("a", "b", "c"):
+            receipt = await conn.send(data)
+        await receipt.wait("processed")
+    assert [data for data, _ in seen] == ["a", "b", "b", "c"]
+    assert [replayed for _, replayed in seen][:3] == [False, False, True]
+
+
+async def test_draining_refuses_new_clients_and_ends_the_handlers() -> None:
+    ended: list[str] = []
+
+    async def handler(session: Session) -> None:
+        async for message in session:
+            await session.send(message.data)
+        with pytest.raises(SessionEnded):
+            await session.send("too late")
+        ended.append("ended")
+
+    sessions = Sessions(handler)
+    async with listening(sessions) as port, connecting(port) as conn:
+        await (await conn.send("x")).wait("processed")
+        await sessions.drain(spread=0.1, timeout=1)
+        assert ended == ["ended"]
+        assert sessions.live == []
+        await conn.close()
+
+
+async def test_a_session_goes_on_from_its_cursors_when_its_ring_is_gone() -> None:
+    store = MemoryStore()
+    received: list[str | bytes] = []
+
+    async def handler(session: Session) -> None:
+        async for message in session:
+            received.append(message.data)
+
+    sessions = Sessions(handler, store, ring_ms=50)
+    async with (
+        listening(sessions) as port,
+        await FaultProxy.start(port) as proxy,
+        connecting(proxy.port) as conn,
+    ):
+        await (await conn.send("before")).wait("processed")
+        await proxy.refuse()
+        await proxy.reset()
+        await until_async(lambda: len(store) == 1)
+        assert sessions.live == []
+        await proxy.heal()
+        await (await conn.send("after")).wait("processed")
+        assert len(sessions.live) == 1
+    assert received == ["before", "after"]
+
+
+async def test_what_is_no_hello_ends_the_link() -> None:
+    async with listening(Sessions(echo)) as port:
+        client = await plain_connect(
+            f"ws://127.0.0.1:{port}", subprotocols=Sessions(echo).subprotocols
+        )
+        await client.send(b"\xc1")
+        await client.wait_closed()
+        assert client.close_code == 4400
+
+
+async def test_credentials_are_judged() -> None:
+    async def nobody(_auth: bytes) -> str | None:
+        return None
+
+    sessions = Sessions(echo, authenticate=nobody)
+    async with listening(sessions) as port:
+        with pytest.raises(steadwire.SteadwireError):
+            async with connecting(port, connect_timeout="1s"):
+                raise AssertionError("it must not be let in")
+    assert sessions.live == []
+
+
+async def test_with_no_room_a_client_waits_until_another_is_gone() -> None:
+    sessions = Sessions(echo, live_max=1)
+    async with listening(sessions) as port, connecting(port) as first:
+        await (await first.send("x")).wait("processed")
+        second = await connecting(port, wait=False)
+        receipt = await second.send("y")
+        await asyncio.sleep(0.2)
+        assert [session.cid for session in sessions.live] == [sessions.live[0].cid]
+        await first.close()
+        await receipt.wait("processed")
+        assert len(sessions.live) == 1
+        await second.close()
+
+
+async def test_memory_forgets_the_oldest_cursors_first_and_all_in_time() -> None:
+    now = 0.0
+    store = MemoryStore(2, clock=lambda: now)
+    await store.start(1, 10)
+    for number in range(3):
+        store.park(bytes([number]), b"state %d" % number)
+    assert [(await store.load(bytes([n]))).state for n in range(3)] == [
+        None,
+        b"state 1",
+        b"state 2",
+    ]
+    now = 10.0
+    assert (await store.load(b"\x01")).state is None
+    assert len(store) == 0
+
+
+def test_wrong_options_raise() -> None:
+    with pytest.raises(TypeError, match="no option"):
+        Sessions(echo, rings=1)
+    with pytest.raises(ValueError):
+        MemoryStore(0)
