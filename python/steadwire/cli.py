@@ -29,6 +29,7 @@ from steadwire._units import optional_seconds
 from steadwire.aio import Connection, Events, connect
 from steadwire.errors import ConfigError, ConnectError, SteadwireError, Undelivered
 from steadwire.events import Closed, Event, MessageEnded, Retry, StateChanged
+from steadwire.server import serve
 from steadwire.words import MessageState
 
 OK, NOT_ALL_DELIVERED, USAGE, FAILED = range(4)
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.set_defaults(run=_run_connect)
     outbox_cli.add_command(commands)
+    serve.add_command(commands)
     table = commands.add_parser("options", help="list the options")
     table.set_defaults(run=_run_options)
     return parser

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import steadwire
 from face_support import until_async
 from peers.fault_proxy import FaultProxy
+from steadwire.cli import main
 from steadwire.server import MemoryStore, Session, SessionEnded, Sessions
 from websockets.asyncio.client import connect as plain_connect
 from websockets.asyncio.server import serve
@@ -34,9 +36,8 @@ async def listening(sessions: Sessions) -> AsyncIterator[int]:
 
 
 def connecting(port: int, **options: Any) -> steadwire.connect:
-    return steadwire.connect(
-        f"ws://127.0.0.1:{port}", profile="session", **options
-    )
+    url = f"ws://127.0.0.1:{port}"
+    return steadwire.connect(url, profile="session", retry_window=0.02, retry_cap=0.1, **options)
 
 
 async def echo(session: Session) -> None:
@@ -103,7 +104,7 @@ async def test_over_resets_every_message_arrives_once_in_order_both_ways() -> No
         hurting.cancel()
         await receipt.wait("processed")
         await listener
-        assert (await proxy.counters())["connections"] > 2
+        assert (await proxy.counters())["accepted"] > 2
     assert received == [f"up {number}" for number in range(MESSAGES)]
     assert down == [f"down {number}" for number in range(MESSAGES)]
     assert runs == 1
@@ -259,3 +260,55 @@ def test_wrong_options_raise() -> None:
         Sessions(echo, rings=1)
     with pytest.raises(ValueError):
         MemoryStore(0)
+
+
+async def test_asgi_endpoints_serve_sessions_and_plain_clients() -> None:
+    sessions = Sessions(echo)
+    for offered, sent in (([], "plain"), (["steadwire.v1"], b"\xc1")):
+        came: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        went: asyncio.Queue[Any] = asyncio.Queue()
+        came.put_nowait({"type": "websocket.connect"})
+        scope = {"type": "websocket", "subprotocols": offered}
+        serving = asyncio.create_task(sessions.asgi(scope, came.get, went.put))
+        accepted = await went.get()
+        assert accepted["type"] == "websocket.accept"
+        assert accepted["subprotocol"] == (offered[0] if offered else None)
+        key = "text" if isinstance(sent, str) else "bytes"
+        came.put_nowait({"type": "websocket.receive", key: sent})
+        if not offered:
+            assert await went.get() == {"type": "websocket.send", "text": "plain"}
+            came.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        else:
+            closed = await went.get()
+            assert (closed["type"], closed["code"]) == ("websocket.close", 4400)
+        await asyncio.wait_for(serving, 5)
+
+
+async def test_the_newest_link_wins() -> None:
+    async with listening(Sessions(echo)) as port, await FaultProxy.start(port) as proxy:
+        async with connecting(proxy.port, heartbeat_interval=0.1, heartbeat_timeout=0.1) as conn:
+            await (await conn.send("x")).wait("processed")
+            await proxy.blackhole()
+            receipt = await conn.send("y")
+            await receipt.wait("processed", timeout=5)
+
+
+async def test_the_command_echoes_and_asks_its_clients_to_move() -> None:
+    command = [sys.executable, "-m", "steadwire", "serve", "127.0.0.1:0", "--spread", "100ms"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    word, _host, port = (await process.stdout.readline()).split()
+    assert word == b"listening"
+    async with connecting(int(port)) as conn:
+        await conn.send("hello")
+        assert (await anext(aiter(conn))).data == "hello"
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:x", "127.0.0.1:65536", ":"])
+def test_the_command_refuses_what_is_no_address(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", address]) == 2
+    assert "HOST:PORT" in capsys.readouterr().err

@@ -1,0 +1,199 @@
+"""steadwire.server on a real Redis: a client goes on at another node, effects happen once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import steadwire
+from peers.fault_proxy import FaultProxy
+from redis.asyncio import Redis
+from steadwire.server import FencedError, Session, Sessions
+from steadwire.server.redis_store import RedisStore
+from steadwire.server.store import Changes
+from websockets.asyncio.server import serve
+
+pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server")
+
+MESSAGES = 200
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[Redis]:
+    """A fresh redis-server in a folder of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    process = await asyncio.create_subprocess_exec(
+        *command, "--dir", str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async for line in process.stdout:
+        if b"Ready to accept connections" in line:
+            break
+    client = Redis(host="127.0.0.1", port=port)
+    yield client
+    await client.aclose()
+    process.kill()
+    await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def node(sessions: Sessions, port: int = 0) -> AsyncIterator[int]:
+    async with serve(
+        sessions.websockets, "127.0.0.1", port, subprotocols=sessions.subprotocols
+    ) as server:
+        yield server.sockets[0].getsockname()[1]
+        await sessions.drain(timeout=1)
+
+
+def connecting(port: int, **options: Any) -> steadwire.connect:
+    url = f"ws://127.0.0.1:{port}"
+    return steadwire.connect(url, profile="session", retry_window=0.02, retry_cap=0.1, **options)
+
+
+async def test_a_client_goes_on_at_another_node_and_nothing_is_lost_or_twice(redis: Redis) -> None:
+    async def handler(session: Session) -> None:
+        async for message in session:
+            async with message.transaction() as pipe:
+                pipe.rpush("up", message.data)
+            await session.send(f"down {message.number}")
+
+    one, two = (Sessions(handler, RedisStore(redis)) for _ in range(2))
+    down: list[str] = []
+    async with node(one) as first, node(two) as second, await FaultProxy.start(first) as proxy:
+        urls = [f"ws://127.0.0.1:{port}" for port in (proxy.port, second)]
+        async with steadwire.connect(
+            urls, profile="session", retry_window=0.02, retry_cap=0.1
+        ) as conn:
+
+            async def listen() -> None:
+                async for message in conn:
+                    down.append(message.data)
+                    if len(down) == MESSAGES:
+                        return
+
+            listener = asyncio.create_task(listen())
+            for number in range(MESSAGES):
+                receipt = await conn.send(f"up {number}")
+                await asyncio.sleep(0.003)
+                if number == MESSAGES // 2:
+                    await proxy.refuse()
+                    await proxy.reset()
+            await receipt.wait("processed")
+            await listener
+            assert len(two.live) == 1
+    got = [data.decode() for data in await redis.lrange("up", 0, -1)]
+    assert got == [f"up {number}" for number in range(MESSAGES)]
+    assert down == [f"down {number}" for number in range(1, MESSAGES + 1)]
+
+
+async def test_what_a_node_kept_for_a_client_is_sent_by_another(redis: Redis) -> None:
+    sent = asyncio.Event()
+    lost = asyncio.Event()
+
+    async def before(session: Session) -> None:
+        async for _message in session:
+            await lost.wait()
+            for number in range(10):
+                await session.send(f"kept {number}")
+            sent.set()
+            await asyncio.Event().wait()
+
+    async def after(session: Session) -> None:
+        async for _message in session:
+            await session.send("fresh")
+
+    one, two = Sessions(before, RedisStore(redis)), Sessions(after, RedisStore(redis))
+    async with node(one) as first, node(two) as second, await FaultProxy.start(first) as proxy:
+        urls = [f"ws://127.0.0.1:{port}" for port in (proxy.port, second)]
+        async with steadwire.connect(
+            urls, profile="session", retry_window=0.02, retry_cap=0.1
+        ) as conn:
+            await conn.send("go")
+            while not one.live:
+                await asyncio.sleep(0.01)
+            await proxy.stall()
+            lost.set()
+            await asyncio.wait_for(sent.wait(), 5)
+            await proxy.refuse()
+            await proxy.reset()
+            got = []
+            async for message in conn:
+                got.append(message.data)
+                if message.data == "fresh":
+                    break
+    assert got == [*(f"kept {number}" for number in range(10)), "fresh"]
+
+
+async def test_over_resets_effects_happen_once(redis: Redis) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    dice = random.Random(seed)
+
+    async def handler(session: Session) -> None:
+        async for message in session:
+            async with message.transaction() as pipe:
+                pipe.rpush("effects", message.data)
+
+    sessions = Sessions(handler, RedisStore(redis))
+    async with (
+        node(sessions) as port,
+        await FaultProxy.start(port) as proxy,
+        connecting(proxy.port) as conn,
+    ):
+
+        async def hurt() -> None:
+            while True:
+                await asyncio.sleep(dice.uniform(0.02, 0.15))
+                await proxy.reset()
+
+        hurting = asyncio.create_task(hurt())
+        for number in range(MESSAGES):
+            receipt = await conn.send(str(number))
+            await asyncio.sleep(0.003)
+        hurting.cancel()
+        await receipt.wait("processed")
+    got = [int(data) for data in await redis.lrange("effects", 0, -1)]
+    assert got == list(range(MESSAGES))
+
+
+async def test_an_older_node_is_fenced_in_every_transaction(redis: Redis) -> None:
+    older, newer = RedisStore(redis), RedisStore(redis)
+    cid, changes = bytes(16), Changes(b"state", [(0, 1, "kept"), (1, 1, b"\xff")])
+    assert await older.start(60, 60) == await newer.start(60, 60)
+    epoch = await older.claim(cid, (await older.load(cid)).epoch, changes)
+    await older.commit(cid, epoch, Changes(b"later", [], [(1, 1)]))
+    found = await newer.load(cid)
+    assert (found.state, found.kept) == (b"later", [(0, 1, "kept")])
+    await newer.claim(cid, found.epoch, Changes(b"newer"))
+    assert not await older.is_current(cid, epoch)
+    with pytest.raises(FencedError):
+        await older.commit(cid, epoch, changes)
+    with pytest.raises(FencedError):
+        await older.claim(cid, found.epoch, changes)
+    assert (await newer.load(cid)).state == b"newer"
+
+
+async def test_a_claim_during_a_transaction_undoes_it(redis: Redis) -> None:
+    older, newer = RedisStore(redis), RedisStore(redis)
+    cid = bytes(16)
+    for store in (older, newer):
+        await store.start(60, 60)
+    epoch = await older.claim(cid, "", Changes(b"one"))
+    with pytest.raises(FencedError):
+        async with older.transaction(cid, epoch) as (pipe, put):
+            pipe.set("effect", "x")
+            put(Changes(b"two"))
+            await newer.claim(cid, epoch, Changes(b"three"))
+            await pipe.execute()
+    assert await redis.get("effect") is None
+    assert (await newer.load(cid)).state == b"three"
