@@ -84,8 +84,9 @@ async def test_a_client_goes_on_at_another_node_and_nothing_is_lost_or_twice(red
             listener = asyncio.create_task(listen())
             for number in range(MESSAGES):
                 receipt = await conn.send(f"up {number}")
-                await asyncio.sleep(0.003)
                 if number == MESSAGES // 2:
+                    await receipt.wait("accepted")
+                if number == MESSAGES // 2 + 20:
                     await proxy.refuse()
                     await proxy.reset()
             await receipt.wait("processed")
@@ -98,10 +99,11 @@ async def test_a_client_goes_on_at_another_node_and_nothing_is_lost_or_twice(red
 
 async def test_what_a_node_kept_for_a_client_is_sent_by_another(redis: Redis) -> None:
     sent = asyncio.Event()
-    lost = asyncio.Event()
+    begun, lost = asyncio.Event(), asyncio.Event()
 
     async def before(session: Session) -> None:
         async for _message in session:
+            begun.set()
             await lost.wait()
             for number in range(10):
                 await session.send(f"kept {number}")
@@ -119,8 +121,7 @@ async def test_what_a_node_kept_for_a_client_is_sent_by_another(redis: Redis) ->
             urls, profile="session", retry_window=0.02, retry_cap=0.1
         ) as conn:
             await conn.send("go")
-            while not one.live:
-                await asyncio.sleep(0.01)
+            await asyncio.wait_for(begun.wait(), 5)
             await proxy.stall()
             lost.set()
             await asyncio.wait_for(sent.wait(), 5)
@@ -150,17 +151,12 @@ async def test_over_resets_effects_happen_once(redis: Redis) -> None:
         await FaultProxy.start(port) as proxy,
         connecting(proxy.port) as conn,
     ):
-
-        async def hurt() -> None:
-            while True:
-                await asyncio.sleep(dice.uniform(0.02, 0.15))
-                await proxy.reset()
-
-        hurting = asyncio.create_task(hurt())
         for number in range(MESSAGES):
             receipt = await conn.send(str(number))
-            await asyncio.sleep(0.003)
-        hurting.cancel()
+            if dice.random() < 0.05:
+                await proxy.reset()
+            elif dice.random() < 0.1:
+                await receipt.wait("accepted")
         await receipt.wait("processed")
     got = [int(data) for data in await redis.lrange("effects", 0, -1)]
     assert got == list(range(MESSAGES))

@@ -15,7 +15,6 @@ from steadwire.server.store import Changes, FencedError, Kept, Loaded
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-    from redis.asyncio.client import Pipeline
 
 EPOCH_BYTES = 16
 TEXT, BINARY = b"t", b"b"
@@ -57,11 +56,11 @@ class RedisStore:
             pipe.hgetall(self._key(cid, "ring"))
             epoch, state, ring = await pipe.execute()
         kept = sorted((_kept(field, value) for field, value in ring.items()), key=lambda k: k[:2])
-        return Loaded((epoch or b"").decode(), state, kept)
+        return Loaded(_text(epoch), state, kept)
 
     async def is_current(self, cid: bytes, epoch: str) -> bool:
         found = await self._client.get(self._key(cid, "epoch"))
-        return bool((found or b"").decode() == epoch)
+        return _text(found) == epoch
 
     async def claim(self, cid: bytes, epoch: str, changes: Changes) -> str:
         claimed = secrets.token_hex(EPOCH_BYTES)
@@ -84,10 +83,11 @@ class RedisStore:
         from redis.exceptions import WatchError
 
         key = self._key(cid, "epoch")
+        pipe: Any
         async with self._client.pipeline(transaction=True) as pipe:
             await pipe.watch(key)
             found = await pipe.get(key)
-            if (found or b"").decode() != epoch:
+            if _text(found) != epoch:
                 raise FencedError(f"session {cid.hex()} is another node's now")
             pipe.multi()
             try:
@@ -95,7 +95,7 @@ class RedisStore:
             except WatchError as error:
                 raise FencedError(f"session {cid.hex()} became another node's") from error
 
-    def _put(self, pipe: Pipeline, cid: bytes, changes: Changes) -> None:
+    def _put(self, pipe: Any, cid: bytes, changes: Changes) -> None:
         ring = self._key(cid, "ring")
         if changes.added:
             pipe.hset(ring, mapping=dict(map(_field, changes.added)))
@@ -107,6 +107,10 @@ class RedisStore:
 
     def park(self, cid: bytes, state: bytes) -> None:
         """All is in Redis already."""
+
+
+def _text(found: bytes | str | None) -> str:
+    return found.decode() if isinstance(found, bytes) else found or ""
 
 
 def _field(kept: Kept) -> tuple[str, bytes]:
