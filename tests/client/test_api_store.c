@@ -17,7 +17,7 @@ static char folder[] = P_tmpdir "/steadwire-store-XXXXXX", path[64], elsewhere[6
 
 static int set_up(void **state) {
   (void)state;
-  strcpy(folder + strlen(folder) - 6, "XXXXXX");
+  memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
   assert_non_null(mkdtemp(folder));
   snprintf(path, sizeof path, "%s/outbox", folder);
   snprintf(elsewhere, sizeof elsewhere, "%s/export", folder);
@@ -26,12 +26,22 @@ static int set_up(void **state) {
   return 0;
 }
 
+/* With what SQLite keeps beside it; a file closed by a tool leaves that behind. */
+static void remove_file(const char *name) {
+  static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
+  char whole[80];
+  for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+    snprintf(whole, sizeof whole, "%s%s", name, suffixes[i]);
+    unlink(whole);
+  }
+}
+
 static int tear_down(void **state) {
   (void)state;
   host_fini(&host);
-  char command[96];
-  snprintf(command, sizeof command, "rm -r %s", folder);
-  return system(command);
+  remove_file(path);
+  unlink(elsewhere);
+  return rmdir(folder); /* fails where something was left behind */
 }
 
 static stw_conn open_kept(void) {
