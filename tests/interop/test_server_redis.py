@@ -7,6 +7,7 @@ import contextlib
 import random
 import shutil
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ async def test_a_client_goes_on_at_another_node_and_nothing_is_lost_or_twice(red
         async for message in session:
             async with message.transaction() as pipe:
                 pipe.rpush("up", message.data)
-            await session.send(f"down {message.number}")
+                await session.send(f"down {message.number}")
 
     one, two = (Sessions(handler, RedisStore(redis)) for _ in range(2))
     down: list[str] = []
@@ -193,3 +194,83 @@ async def test_a_claim_during_a_transaction_undoes_it(redis: Redis) -> None:
             await pipe.execute()
     assert await redis.get("effect") is None
     assert (await newer.load(cid)).state == b"three"
+
+
+async def test_echoes_come_once_over_kills_of_the_server(redis: Redis) -> None:
+    port = redis.connection_pool.connection_kwargs["port"]
+    got: list[str] = []
+
+    async def start(address: str) -> tuple[asyncio.subprocess.Process, int]:
+        command = [sys.executable, "-m", "steadwire", "serve", address]
+        process = await asyncio.create_subprocess_exec(
+            *command, "--redis", f"redis://127.0.0.1:{port}", stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        return process, int((await process.stdout.readline()).split()[2])
+
+    process, at = await start("127.0.0.1:0")
+    async with connecting(at) as conn:
+
+        async def listen() -> None:
+            async for message in conn:
+                got.append(message.data)
+                if len(got) == MESSAGES:
+                    return
+
+        listener = asyncio.create_task(listen())
+        for number in range(MESSAGES):
+            await conn.send(str(number))
+            if number % 70 == 69:
+                process.kill()
+                await process.wait()
+                process, _at = await start(f"127.0.0.1:{at}")
+        await listener
+    process.kill()
+    await process.wait()
+    assert got == [str(number) for number in range(MESSAGES)]
+
+
+async def test_a_transaction_that_fails_undoes_all_and_the_message_comes_again(
+    redis: Redis,
+) -> None:
+    tries: list[bool] = []
+
+    async def handler(session: Session) -> None:
+        async for message in session:
+            tries.append(message.replayed)
+            async with message.transaction() as pipe:
+                pipe.incr("count")
+                await session.send(f"done {message.number - 1}")
+                if len(tries) == 1:
+                    raise RuntimeError("it fails once")
+
+    sessions = Sessions(handler, RedisStore(redis))
+    async with node(sessions) as port, connecting(port) as conn:
+        for number in range(2):
+            receipt = await conn.send("x")
+            await receipt.wait("processed")
+            assert (await anext(aiter(conn))).data == f"done {number}"
+    assert tries == [False, True, False]
+    assert await redis.get("count") == b"2"
+
+
+async def test_a_session_that_commits_during_a_transaction_does_not_fence_itself(
+    redis: Redis,
+) -> None:
+    runs: list[str] = []
+
+    async def handler(session: Session) -> None:
+        runs.append("run")
+        async for message in session:
+            async with message.transaction() as pipe:
+                pipe.incr("count")
+                beside = asyncio.create_task(session.send("beside"))
+                await beside
+
+    sessions = Sessions(handler, RedisStore(redis), ring_ms=3)
+    async with node(sessions) as port, connecting(port) as conn:
+        for _ in range(20):
+            receipt = await conn.send("x")
+        await receipt.wait("processed")
+    assert runs == ["run"]
+    assert await redis.get("count") == b"20"

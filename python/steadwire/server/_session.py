@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from steadwire import _core
-from steadwire.errors import QueueFull, SteadwireError, TooBigError
+from steadwire.errors import StateError, SteadwireError
 from steadwire.server._link import Link, LinkLost
 from steadwire.server._message import Gap, Message
 from steadwire.server._plain import SessionEnded
-from steadwire.server.store import Changes, Loaded, Store
+from steadwire.server.store import Changes, FencedError, Loaded, Store
 from steadwire.words import Lane
 
 logger = logging.getLogger("steadwire.server")
@@ -28,6 +28,7 @@ FRAMES_A_TURN = 64
 SENDS_A_TURN = 64
 FENCED = 4409
 NO_RESOURCES = 1013
+EXPECTED = (LinkLost, FencedError)
 
 Authenticate = Callable[[bytes], Awaitable[str | None]]
 
@@ -77,7 +78,11 @@ class Session:
         self._number = 0
         self._link: Link | None = None
         self._ending: tuple[int, str] | None = None
+        self._transacting: asyncio.Task[Any] | None = None
+        self._promised: list[tuple[int, str | bytes, asyncio.Future[int]]] = []
+        self._closing: asyncio.Future[None] | None = None
         self._sends = 0
+        self._refreshed_at = time.monotonic()
         self.handling: asyncio.Task[None] | None = None
         self.expiry: asyncio.TimerHandle | None = None
 
@@ -117,20 +122,27 @@ class Session:
             await self._arrived.wait()
         raise StopAsyncIteration
 
-    async def send(self, data: str | bytes, lane: Lane | str = Lane.DATA) -> int:
+    async def send(
+        self, data: str | bytes, lane: Lane | str = Lane.DATA, *, wait: bool = True
+    ) -> int:
         """Keeps a message for the client; its number, once it is committed to the store.
 
-        While the client has a link and the ring is full, waits for room.  Without a link the oldest
-        give way and become a gap, or (refuses_when_full) QueueFull is raised.  TooBigError,
-        SessionEnded.
+        While the client has a link and the ring is full, waits for room.  Without a link, or with
+        `wait` False, the oldest give way and become a gap, or (refuses_when_full) QueueFull is
+        raised.  In the task of a message's transaction it is committed with that, and the result is
+        0.  TooBigError, SessionEnded.
         """
         which = lane_number(lane)
-        while self._link is not None and not self._has_room(which, len(data)):
+        is_promise = self._transacting is not None and (self._transacting is asyncio.current_task())
+        while wait and self._link is not None and not self._has_room(which, len(data)):
             self._room.clear()
             await self._room.wait()
         if self._is_over:
             raise SessionEnded("the session is over")
         number: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if is_promise:
+            self._promised.append((which, data, number))
+            return 0
         self._staged.append((which, data, number))
         self._sends += 1
         if self._sends % SENDS_A_TURN == 0:
@@ -177,23 +189,41 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def _transact(self, message: Message) -> AsyncIterator[Any]:
+        if self._transacting is not None:
+            raise StateError("a session has one transaction at a time")
+        self._transacting = asyncio.current_task()
         try:
             async with contextlib.AsyncExitStack() as stack:
-                opened = self._store.transaction(self.cid, self._epoch)
-                pipe, put = await stack.enter_async_context(opened)
+                async with self._lock:
+                    opened = self._store.transaction(self.cid, self._epoch)
+                    pipe, put = await stack.enter_async_context(opened)
                 yield pipe
-                await stack.enter_async_context(self._lock)
-                lane = lane_number(message.lane)
-                self._accept[lane] = max(self._accept[lane], message.number)
-                self._processed[lane] = max(self._processed[lane], message.number)
-                changes, numbers = self._apply()
-                put(changes)
-                await pipe.execute()
-                self._committed(numbers)
+                async with self._lock:
+                    self._transacting = None
+                    await self._execute(message, pipe, put)
+        finally:
+            self._transacting = None
+            self._promised.clear()
+
+    async def _execute(self, message: Message, pipe: Any, put: Callable[[Changes], None]) -> None:
+        if self._is_over:
+            raise SessionEnded("the session ended during the transaction")
+        lane = lane_number(message.lane)
+        self._accept[lane] = max(self._accept[lane], message.number)
+        self._processed[lane] = max(self._processed[lane], message.number)
+        promised = [future for _lane, _data, future in self._promised]
+        self._staged.extend(self._promised)
+        try:
+            changes, numbers = self._apply()
+            for future in promised:
+                if future.done():
+                    await future
+            put(changes)
+            await pipe.execute()
         except BaseException as error:
-            if not self._is_over:
-                self.end(NO_RESOURCES, f"transaction failed: {type(error).__name__}")
+            self.end(NO_RESOURCES, f"transaction failed: {type(error).__name__}")
             raise
+        self._committed(numbers)
 
     # ---- the store's side ----
 
@@ -218,7 +248,7 @@ class Session:
         for lane, data, future in staged:
             try:
                 number = self._core.send(lane, data)
-            except (QueueFull, TooBigError, SteadwireError) as error:
+            except SteadwireError as error:
                 if not future.done():
                     future.set_exception(error)
                 continue
@@ -232,7 +262,15 @@ class Session:
         self._is_dirty = False
         removed = self._take_removed() if self._store.is_durable else []
         state = self._core.save() if self._store.is_durable else b""
-        return Changes(state, added, removed), numbers
+        return Changes(state, added, removed, self._refreshes()), numbers
+
+    def _refreshes(self) -> bool:
+        now = time.monotonic()
+        is_due = self.touch_s is not None and now - self._refreshed_at >= self.touch_s
+        if is_due and self._transacting is None:
+            self._refreshed_at = now
+            return True
+        return False
 
     def _take_removed(self) -> list[tuple[int, int]]:
         removed = []
@@ -292,7 +330,7 @@ class Session:
                 raise
             self._committed(numbers)
             if before is not None:
-                self.last_closed = asyncio.ensure_future(before.close(FENCED, "a newer link"))
+                self._closing = asyncio.ensure_future(before.close(FENCED, "a newer link"))
         return number, 0
 
     async def run(self, link: Link, number: int, authenticate: Authenticate) -> None:
@@ -310,7 +348,7 @@ class Session:
                 self._room.set()
             self._core.lost(number)
             for result in results:
-                if isinstance(result, Exception) and not isinstance(result, LinkLost):
+                if isinstance(result, Exception) and not isinstance(result, EXPECTED):
                     logger.error("session %s: its link failed", self.cid.hex(), exc_info=result)
                     await link.close(NO_RESOURCES, type(result).__name__)
 

@@ -65,7 +65,7 @@ class RedisStore:
     async def claim(self, cid: bytes, epoch: str, changes: Changes) -> str:
         claimed = secrets.token_hex(EPOCH_BYTES)
         async with self.transaction(cid, epoch) as (pipe, put):
-            pipe.set(self._key(cid, "epoch"), claimed)
+            pipe.set(self._key(cid, "epoch"), claimed, px=self._ring_ms + self._watermark_ms)
             put(changes)
             await pipe.execute()
         return claimed
@@ -102,8 +102,9 @@ class RedisStore:
         if changes.removed:
             pipe.hdel(ring, *(f"{lane}:{number}" for lane, number in changes.removed))
         pipe.set(self._key(cid, "state"), changes.state, px=self._watermark_ms)
-        pipe.pexpire(self._key(cid, "epoch"), self._watermark_ms)
         pipe.pexpire(ring, self._ring_ms)
+        if changes.refreshes:
+            pipe.pexpire(self._key(cid, "epoch"), self._ring_ms + self._watermark_ms)
 
     def park(self, cid: bytes, state: bytes) -> None:
         """All is in Redis already."""

@@ -19,11 +19,16 @@ class FencedError(Exception):
 
 @dataclass(slots=True)
 class Changes:
-    """One commit of a session."""
+    """One commit of a session.
+
+    `refreshes`: the epoch's lifetime begins anew, too.  Rare, and never while another transaction
+    of the session is open: it would be taken for another node's claim.
+    """
 
     state: bytes
     added: list[Kept] = field(default_factory=list)
     removed: list[tuple[int, int]] = field(default_factory=list)
+    refreshes: bool = False
 
 
 @dataclass(slots=True)
