@@ -142,11 +142,7 @@ SLEEP_EXCEPTIONS: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {}
 
 # csrc path -> which test covers it instead of one of its own name
-TESTED_ELSEWHERE: dict[str, str] = {
-    "csrc/client/outbox_live.c": "tests/client/test_api_store.c, test_api_outbox.c: by the ABI",
-    "csrc/client/outbox_file.c": "tests/client/test_api_store.c: through the ABI, on real files",
-    "csrc/client/port_store.c": "tests/client/test_api_store.c: through the ABI, on real files",
-}
+TESTED_ELSEWHERE: dict[str, str] = {}
 
 # "language: function" -> reason
 UNBOUND: dict[str, str] = {}

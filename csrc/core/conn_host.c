@@ -339,8 +339,8 @@ bool stwi_core_view(const struct stwi_core *core, uint32_t slot, stw_conn_view *
   view->close_code = conn->close_code;
   view->http_status = conn->http_status;
   copy_text(view->detail, sizeof view->detail, conn->detail);
+  view->has_session = conn->active != NULL && conn->active->is_session;
   if (conn->active != NULL) {
-    view->has_session = conn->active->is_session;
     copy_text(view->subprotocol, sizeof view->subprotocol, conn->active->subprotocol);
   }
   copy_text(view->endpoint, sizeof view->endpoint, conn->config->urls[conn->endpoint_at].shown);

@@ -128,6 +128,12 @@ static void a_server_without_sessions_is_a_downgrade_told_once(void **unused) {
   assert_int_equal(last(conn, STW_EVENT_GAP)->u.gap.reason, STW_GAP_NEW_LINK);
 }
 
+static bool has_session(uint32_t conn) {
+  stw_conn_view view = {.struct_size = sizeof view};
+  assert_true(stwi_core_view(world->core, conn, &view));
+  return view.has_session;
+}
+
 static void exactly_once_waits_for_a_session(void **unused) {
   (void)unused;
   server->has_sessions = false;
@@ -135,11 +141,13 @@ static void exactly_once_waits_for_a_session(void **unused) {
   world_send(world, conn, &(struct world_send){.guarantee = STW_EXACTLY_ONCE});
   world_run(world, 3 * STWI_S);
   assert_int_equal(server->messages, 0);
+  assert_false(has_session(conn));
   server->has_sessions = true;
   world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
   world_restart(world, server);
   assert_true(world_run_settled(world, conn, 5 * STWI_S));
   expect_once(conn);
+  assert_true(has_session(conn));
   server->has_sessions = false;
   world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
   world_restart(world, server);
