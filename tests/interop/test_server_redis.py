@@ -167,17 +167,35 @@ async def test_an_older_node_is_fenced_in_every_transaction(redis: Redis) -> Non
     older, newer = RedisStore(redis), RedisStore(redis)
     cid, changes = bytes(16), Changes(b"state", [(0, 1, "kept"), (1, 1, b"\xff")])
     assert await older.start(60, 60) == await newer.start(60, 60)
-    epoch = await older.claim(cid, (await older.load(cid)).epoch, changes)
+    epoch = await older.claim(cid, "", None, changes)
     await older.commit(cid, epoch, Changes(b"later", [], [(1, 1)]))
     found = await newer.load(cid)
     assert (found.state, found.kept) == (b"later", [(0, 1, "kept")])
-    await newer.claim(cid, found.epoch, Changes(b"newer"))
+    await newer.claim(cid, found.epoch, b"later", Changes(b"newer"))
     assert not await older.is_current(cid, epoch)
     with pytest.raises(FencedError):
         await older.commit(cid, epoch, changes)
     with pytest.raises(FencedError):
-        await older.claim(cid, found.epoch, changes)
+        await older.claim(cid, found.epoch, b"later", changes)
     assert (await newer.load(cid)).state == b"newer"
+
+
+async def test_a_claim_of_what_another_node_has_changed_since_is_refused(redis: Redis) -> None:
+    older, newer = RedisStore(redis), RedisStore(redis)
+    cid = bytes(16)
+    for store in (older, newer):
+        await store.start(60, 60)
+    epoch = await older.claim(cid, "", None, Changes(b"one"))
+    found = await newer.load(cid)
+    await older.commit(cid, epoch, Changes(b"two"))
+    with pytest.raises(FencedError):
+        await newer.claim(cid, found.epoch, found.state, Changes(b"three"))
+    await newer.seize(cid, found.epoch)
+    with pytest.raises(FencedError):
+        await older.commit(cid, epoch, Changes(b"four"))
+    found = await newer.load(cid)
+    assert found.state == b"two"
+    await newer.claim(cid, found.epoch, found.state, Changes(b"five"))
 
 
 async def test_a_claim_during_a_transaction_undoes_it(redis: Redis) -> None:
@@ -185,12 +203,12 @@ async def test_a_claim_during_a_transaction_undoes_it(redis: Redis) -> None:
     cid = bytes(16)
     for store in (older, newer):
         await store.start(60, 60)
-    epoch = await older.claim(cid, "", Changes(b"one"))
+    epoch = await older.claim(cid, "", None, Changes(b"one"))
     with pytest.raises(FencedError):
         async with older.transaction(cid, epoch) as (pipe, put):
             pipe.set("effect", "x")
             put(Changes(b"two"))
-            await newer.claim(cid, epoch, Changes(b"three"))
+            await newer.claim(cid, epoch, b"one", Changes(b"three"))
             await pipe.execute()
     assert await redis.get("effect") is None
     assert (await newer.load(cid)).state == b"three"
@@ -274,3 +292,39 @@ async def test_a_session_that_commits_during_a_transaction_does_not_fence_itself
         await receipt.wait("processed")
     assert runs == ["run"]
     assert await redis.get("count") == b"20"
+
+
+async def test_a_rolling_restart_loses_and_repeats_nothing(redis: Redis) -> None:
+    async def handler(session: Session) -> None:
+        async for message in session:
+            async with message.transaction() as pipe:
+                pipe.rpush("up", message.data)
+                await session.send(f"down {message.number}")
+
+    down: list[str] = []
+    one, two, three = (Sessions(handler, RedisStore(redis)) for _ in range(3))
+    async with contextlib.AsyncExitStack() as stack:
+        ports = [await stack.enter_async_context(node(sessions)) for sessions in (one, two, three)]
+        urls = [f"ws://127.0.0.1:{port}" for port in ports]
+        async with steadwire.connect(
+            urls, profile="session", retry_window=0.02, retry_cap=0.1
+        ) as conn:
+
+            async def listen() -> None:
+                async for message in conn:
+                    down.append(message.data)
+                    if len(down) == MESSAGES:
+                        return
+
+            listener = asyncio.create_task(listen())
+            for number in range(MESSAGES):
+                receipt = await conn.send(f"up {number}")
+                if number in (MESSAGES // 3, 2 * MESSAGES // 3):
+                    await receipt.wait("written")
+                    gone = next(sessions for sessions in (one, two, three) if sessions.live)
+                    await gone.drain(spread=0.05, timeout=1)
+            await receipt.wait("processed")
+            await listener
+    up = [data.decode() for data in await redis.lrange("up", 0, -1)]
+    assert up == [f"up {number}" for number in range(MESSAGES)]
+    assert down == [f"down {number}" for number in range(1, MESSAGES + 1)]

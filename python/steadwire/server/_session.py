@@ -62,6 +62,7 @@ class Session:
         self._core = core
         self._store = store
         self._epoch = loaded.epoch
+        self._saved = loaded.state
         self._stored = [deque(n for lane, n, _ in loaded.kept if lane == i) for i in (0, 1)]
         self._inbox: tuple[deque[Message | Gap], ...] = (deque(), deque())
         self._arrived = asyncio.Event()
@@ -96,6 +97,11 @@ class Session:
     @property
     def is_over(self) -> bool:
         return self._is_over
+
+    @property
+    def waiting(self) -> int:
+        """Messages that have arrived and that the handler has not asked for."""
+        return len(self._inbox[0]) + len(self._inbox[1])
 
     @property
     def epoch(self) -> str:
@@ -223,7 +229,7 @@ class Session:
         except BaseException as error:
             self.end(NO_RESOURCES, f"transaction failed: {type(error).__name__}")
             raise
-        self._committed(numbers)
+        self._committed(changes, numbers)
 
     # ---- the store's side ----
 
@@ -280,7 +286,8 @@ class Session:
                 removed.append((lane, stored.popleft()))
         return removed
 
-    def _committed(self, numbers: list[tuple[asyncio.Future[int], int]]) -> None:
+    def _committed(self, changes: Changes, numbers: list[tuple[asyncio.Future[int], int]]) -> None:
+        self._saved = changes.state
         for future, number in numbers:
             if not future.done():
                 future.set_result(number)
@@ -301,7 +308,7 @@ class Session:
                         future.set_exception(SessionEnded(f"not committed: {error!r}"))
                         future.exception()
                 raise
-            self._committed(numbers)
+            self._committed(changes, numbers)
 
     # ---- links ----
 
@@ -320,15 +327,13 @@ class Session:
             before, self._link = self._link, link
             self._number, self._ending = number, None
             changes, numbers = self._apply()
-            if self._store.is_durable and not changes.state:
-                changes.state = self._core.save()
             try:
-                self._epoch = await self._store.claim(self.cid, self._epoch, changes)
+                self._epoch = await self._store.claim(self.cid, self._epoch, self._saved, changes)
             except BaseException:
                 self._link = before
                 self.end(NO_RESOURCES, "not claimed")
                 raise
-            self._committed(numbers)
+            self._committed(changes, numbers)
             if before is not None:
                 self._closing = asyncio.ensure_future(before.close(FENCED, "a newer link"))
         return number, 0

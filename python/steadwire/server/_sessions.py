@@ -197,8 +197,10 @@ class Sessions:
         if self._is_draining:
             return BUSY, None, 0
         async with self._alone(cid):
-            for _attempt in range(CLAIMS_MAX):
+            for attempt in range(CLAIMS_MAX):
                 try:
+                    if attempt > 0:  # its HELLO was judged: only now it may fence another node
+                        await self.store.seize(cid, (await self.store.load(cid)).epoch)
                     return await self._open_alone(link, cid, hello, principal)
                 except FencedError:
                     logger.info("session %s was claimed elsewhere: loaded again", cid.hex())

@@ -59,8 +59,15 @@ class Store(Protocol):
         """False: another node has claimed the session since."""
         ...
 
-    async def claim(self, cid: bytes, epoch: str, changes: Changes) -> str:
-        """Commits, and fences who has loaded or claimed before; the new epoch."""
+    async def seize(self, cid: bytes, epoch: str) -> None:
+        """Fences who has the session, so that what is loaded next stays as it is."""
+        ...
+
+    async def claim(self, cid: bytes, epoch: str, state: bytes | None, changes: Changes) -> str:
+        """Commits, and fences who has loaded or claimed before; the new epoch.
+
+        FencedError where `epoch` or `state` is not what the store has: load again.
+        """
         ...
 
     async def commit(self, cid: bytes, epoch: str, changes: Changes) -> None: ...
@@ -108,7 +115,10 @@ class MemoryStore:
     async def is_current(self, cid: bytes, epoch: str) -> bool:
         return True
 
-    async def claim(self, cid: bytes, epoch: str, changes: Changes) -> str:
+    async def seize(self, cid: bytes, epoch: str) -> None:
+        return None
+
+    async def claim(self, cid: bytes, epoch: str, state: bytes | None, changes: Changes) -> str:
         self._parked.pop(cid, None)
         return epoch
 
