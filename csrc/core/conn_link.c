@@ -233,7 +233,11 @@ void stwi_conn_commit(struct stwi_conn *conn) {
     for (struct stwi_opening_item *item = conn->opening.first; item != NULL; item = item->next)
       item->is_due = true;
   }
-  stwi_endpoint_mute_retry(conn->endpoints[ready->endpoint], conn->core->now);
+  struct stwi_endpoint *endpoint = conn->endpoints[ready->endpoint];
+  const bool was_mute = endpoint->is_mute;
+  stwi_endpoint_mute_retry(endpoint, conn->core->now);
+  if (was_mute && !endpoint->is_mute)
+    stwi_conn_unmuted(conn->core, endpoint);
   conn->pulse.interval_ns = stwi_conn_may_ask(conn) ? conn->config->heartbeat_interval_ns : 0;
   uint32_t jitter = 900 + (uint32_t)stwi_random_below(&conn->random, 201);
   stwi_pulse_restart(&conn->pulse, jitter, conn->core->now);
@@ -359,6 +363,17 @@ bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) 
   if (is_young)
     stwi_endpoint_mute_clear(endpoint);
   return false;
+}
+
+void stwi_conn_unmuted(struct stwi_core *core, const struct stwi_endpoint *endpoint) {
+  for (uint32_t slot = 0; slot < core->slots; slot++) {
+    struct stwi_conn *conn = core->conns[slot];
+    if (conn == NULL || conn->active == NULL || conn->pulse.interval_ns != 0 ||
+        conn->endpoints[conn->active->endpoint] != endpoint || !conn->config->has_heartbeat)
+      continue;
+    conn->pulse.interval_ns = conn->config->heartbeat_interval_ns;
+    stwi_conn_dirty(conn);
+  }
 }
 
 static void learn_single(struct stwi_conn *conn, const struct stwi_link *link) {

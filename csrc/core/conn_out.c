@@ -436,7 +436,11 @@ static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id
   learn_rate(conn, barrier.out_bytes - link->proven_bytes, conn->core->now - barrier.at);
   link->proven_bytes = barrier.out_bytes;
   link->has_pong = true;
-  stwi_endpoint_ponged(conn->endpoints[link->endpoint]);
+  struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
+  const bool was_mute = endpoint->is_mute;
+  stwi_endpoint_ponged(endpoint);
+  if (was_mute)
+    stwi_conn_unmuted(conn->core, endpoint);
   stwi_pulse_answered(&conn->pulse, barrier.at, next, conn->core->now);
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
     stwi_conn_prove(conn, (stw_lane)lane, STW_PROOF_RECEIVED, barrier.upto[lane]);

@@ -297,8 +297,15 @@ static void live(uint64_t seed, bool is_told) {
   world_free(world);
 }
 
+/* Lives that broke one once. */
+static const uint64_t kept[] = {
+    1795529022236500, /* a stuck write on a link made while its endpoint was held to be mute */
+};
+
 static void no_life_breaks_a_promise(void **unused) {
   (void)unused;
+  for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+    live(kept[i], false);
   const char *one = getenv("STW_LIFE");
   if (one != NULL) {
     live(strtoull(one, NULL, 10), true);
