@@ -44,7 +44,13 @@ class PlainSession:
             self._is_over = True
             raise StopAsyncIteration from None
 
-    async def send(self, data: str | bytes, lane: Lane | str = Lane.DATA) -> int:
+    async def send(
+        self,
+        data: str | bytes,
+        lane: Lane | str = Lane.DATA,
+        *,
+        answers: Message | None = None,
+    ) -> int:
         """Writes to the link; 0, as there are no numbers.  Raises SessionEnded."""
         if self._is_over:
             raise SessionEnded("the client's link is closed")

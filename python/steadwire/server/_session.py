@@ -68,7 +68,7 @@ class Session:
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
         self._in_hand: Message | None = None
-        self._staged: list[tuple[int, str | bytes, asyncio.Future[int]]] = []
+        self._staged: list[tuple[int, str | bytes, asyncio.Future[int], Message | None]] = []
         self._accept = [0, 0]
         self._processed = [0, 0]
         self._finished = 0
@@ -117,8 +117,17 @@ class Session:
             await self._arrived.wait()
         raise StopAsyncIteration
 
-    async def send(self, data: str | bytes, lane: Lane | str = Lane.DATA) -> int:
+    async def send(
+        self,
+        data: str | bytes,
+        lane: Lane | str = Lane.DATA,
+        *,
+        answers: Message | None = None,
+    ) -> int:
         """Keeps a message for the client; its number, once it is committed to the store.
+
+        `answers` was worked through with that: both are one commit, so that an answer is neither
+        lost nor given twice, whatever dies.
 
         While the client has a link and the ring is full, waits for room.  Without a link the oldest
         give way and become a gap, or (refuses_when_full) QueueFull is raised.  TooBigError,
@@ -131,7 +140,7 @@ class Session:
         if self._is_over:
             raise SessionEnded("the session is over")
         number: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._staged.append((which, data, number))
+        self._staged.append((which, data, number, answers))
         self._sends += 1
         if self._sends % SENDS_A_TURN == 0:
             await asyncio.sleep(0)
@@ -171,6 +180,11 @@ class Session:
         self._finished = 0
         await self.commit()
 
+    def _done(self, message: Message) -> None:
+        lane = lane_number(message.lane)
+        self._accept[lane] = max(self._accept[lane], message.number)
+        self._processed[lane] = max(self._processed[lane], message.number)
+
     async def _ack(self, message: Message) -> None:
         await self._finish(message)
         await self.commit()
@@ -183,9 +197,7 @@ class Session:
                 pipe, put = await stack.enter_async_context(opened)
                 yield pipe
                 await stack.enter_async_context(self._lock)
-                lane = lane_number(message.lane)
-                self._accept[lane] = max(self._accept[lane], message.number)
-                self._processed[lane] = max(self._processed[lane], message.number)
+                self._done(message)
                 changes, numbers = self._apply()
                 put(changes)
                 await pipe.execute()
@@ -199,7 +211,7 @@ class Session:
 
     def _has_room(self, lane: int, size: int) -> bool:
         view = self._lanes()[lane]
-        staged = [len(data) for which, data, _ in self._staged if which == lane]
+        staged = [len(data) for which, data, _, _ in self._staged if which == lane]
         is_empty = view["kept"] + len(staged) == 0
         return is_empty or (
             view["kept"] + len(staged) < self.ring_messages
@@ -215,7 +227,7 @@ class Session:
         now = time.monotonic_ns()
         added, numbers = [], []
         staged, self._staged = self._staged, []
-        for lane, data, future in staged:
+        for lane, data, future, answers in staged:
             try:
                 number = self._core.send(lane, data)
             except (QueueFull, TooBigError, SteadwireError) as error:
@@ -224,6 +236,8 @@ class Session:
                 continue
             numbers.append((future, number))
             added.append((lane, number, data))
+            if answers is not None:
+                self._done(answers)
             if self._store.is_durable:
                 self._stored[lane].append(number)
         for lane in (0, 1):
@@ -329,7 +343,7 @@ class Session:
                     await link.close(1000, "")
                     return
                 if item[0] == AUTH:
-                    self._core.auth(await authenticate(item[1]) == self.principal, 0)
+                    self._core.auth(await authenticate(item[1].encode()) == self.principal, 0)
                 else:
                     self._take_in(item)
             self._wake.set()
@@ -415,7 +429,7 @@ class Session:
         """Over on this node: iteration ends, sends raise, a link is closed."""
         self._is_over = True
         self._ending = (code, text)
-        for _lane, _data, future in self._staged:
+        for _lane, _data, future, _answers in self._staged:
             if not future.done():
                 future.set_exception(SessionEnded(text))
                 future.exception()

@@ -68,8 +68,9 @@ class _Room:
         try:
             async for message in session:
                 for one in list(self.sessions) if self.is_broadcast else [session]:
+                    answers = message if one is session else None
                     with contextlib.suppress(SessionEnded):
-                        await one.send(message.data, message.lane)
+                        await one.send(message.data, message.lane, answers=answers)
         finally:
             self.sessions.discard(session)
 
