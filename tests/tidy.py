@@ -142,11 +142,7 @@ SLEEP_EXCEPTIONS: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {}
 
 # csrc path -> which test covers it instead of one of its own name
-TESTED_ELSEWHERE: dict[str, str] = {
-    "csrc/client/outbox_live.c": "tests/client/test_api_store.c, test_api_outbox.c: by the ABI",
-    "csrc/client/outbox_file.c": "tests/client/test_api_store.c: through the ABI, on real files",
-    "csrc/client/port_store.c": "tests/client/test_api_store.c: through the ABI, on real files",
-}
+TESTED_ELSEWHERE: dict[str, str] = {}
 
 # "language: function" -> reason
 UNBOUND: dict[str, str] = {}
@@ -366,12 +362,15 @@ def layering(tree: Tree) -> Iterator[Finding]:
 
 
 def faces_see_their_binding(tree: Tree) -> Iterator[Finding]:
-    """The Python face imports the standard library and itself; the Lua face requires itself, and
-    an adapter the loop library it is named after."""
+    """The Python face imports the standard library and itself, and its server the libraries of the
+    extra `server`; the Lua face requires itself, and an adapter the loop library it is named
+    after."""
     for source in tree.sources.values():
         imported: Iterator[tuple[int, str]]
         if source.suffix == ".py" and source.path.startswith("python/"):
             imported, known = python_imports(source), sys.stdlib_module_names | {"steadwire"}
+            if source.path.startswith("python/steadwire/server/"):
+                known |= {"redis", "websockets"}
         elif source.suffix == ".lua" and source.path.startswith("lua/"):
             imported, known = lua_requires(source), frozenset({"steadwire", source.stem})
         else:

@@ -77,35 +77,13 @@ stw_status stwi_file_edit(struct stwi_outbox_file *file, stw_message_id id, stw_
 
 /* ---- export and import ---- */
 
-/* One entry with its body as a message in a chunk of its own. */
 static stw_status put_entry(struct stwi_outbox_file *file, struct stwi_export *export,
-                            const stw_outbox_entry *entry, const stw_outbox_filter *filter,
-                            char *detail) {
-  uint8_t *body = NULL;
-  size_t size = 0;
-  stw_status status = stwi_store_file_body(file->file, entry->id, &body, &size, detail);
+                            const stw_outbox_entry *entry, char *detail) {
+  struct stwi_chunk *chunk = NULL;
+  stw_status status = stwi_store_file_copy(file->file, entry, &chunk, detail);
   if (status != STW_OK)
     return status;
-  const bool is_whole = filter != NULL && filter->key != NULL; /* entries show its first bytes */
-  const void *key = is_whole ? filter->key : entry->key;
-  const size_t key_size = is_whole ? filter->key_size : strlen(entry->key);
-  struct stwi_chunk *chunk = stwi_chunk_new((uint32_t)stwi_msg_footprint(key_size, size));
-  struct stwi_msg *msg =
-      chunk == NULL ? NULL : stwi_chunk_append(chunk, key, (uint8_t)key_size, body, (uint32_t)size);
-  free(body);
-  if (msg == NULL)
-    return STW_E_MEMORY;
-  msg->id = entry->id;
-  msg->number = entry->number;
-  msg->lane = (uint8_t)entry->lane;
-  msg->guarantee = (uint8_t)entry->guarantee;
-  msg->is_text = entry->is_text;
-  msg->ttl_ns = entry->ttl_left_ns;
-  msg->waited_ns = entry->age_ns;
-  msg->attempts = entry->attempts;
-  msg->state = (uint8_t)entry->state;
-  msg->cause = (uint16_t)entry->cause;
-  status = stwi_export_put(export, msg, detail);
+  status = stwi_export_put(export, stwi_chunk_first(chunk), detail);
   stwi_chunk_free(chunk);
   return status;
 }
@@ -120,7 +98,7 @@ static stw_status put_all(struct stwi_outbox_file *file, struct stwi_export *exp
     if (status == STW_OK)
       status = stwi_store_file_list(file->file, filter, &cursor, entries, PAGE, &count, detail);
     for (size_t i = 0; i < count && status == STW_OK; i++)
-      status = put_entry(file, export, &entries[i], filter, detail);
+      status = put_entry(file, export, &entries[i], detail);
   } while (status == STW_OK && cursor != 0);
   free(entries);
   return status;

@@ -93,6 +93,9 @@ stw_status stwi_store_file_get(struct stwi_store_file *file, stw_message_id id,
 /* *body is malloc'ed, the caller's. */
 stw_status stwi_store_file_body(struct stwi_store_file *file, stw_message_id id, uint8_t **body,
                                 size_t *size, char *detail);
+/* The message of an entry just read, with its whole key, alone in *chunk, which is the caller's. */
+stw_status stwi_store_file_copy(struct stwi_store_file *file, const stw_outbox_entry *entry,
+                                struct stwi_chunk **chunk, char *detail);
 stw_status stwi_store_file_edit(struct stwi_store_file *file, stw_message_id id, stw_edit edit,
                                 char *detail);
 /* Adds messages (their ids kept, those present left out) in one transaction. */

@@ -320,6 +320,54 @@ stw_status stwi_store_file_body(struct stwi_store_file *file, stw_message_id id,
   return code == SQLITE_ROW ? STW_OK : answer(file, code, detail);
 }
 
+/* `row`: key, body. */
+static struct stwi_chunk *chunk_of(sqlite3_stmt *row, const stw_outbox_entry *entry) {
+  const void *key = sqlite3_column_blob(row, 0);
+  const size_t key_size = key == NULL ? 0 : (size_t)sqlite3_column_bytes(row, 0);
+  const void *body = sqlite3_column_blob(row, 1);
+  const size_t size = body == NULL ? 0 : (size_t)sqlite3_column_bytes(row, 1);
+  struct stwi_chunk *chunk = stwi_chunk_new((uint32_t)stwi_msg_footprint(key_size, size));
+  if (chunk == NULL)
+    return NULL;
+  struct stwi_msg *msg = stwi_chunk_append(chunk, key, (uint8_t)key_size, body, (uint32_t)size);
+  if (msg == NULL) {
+    stwi_chunk_free(chunk);
+    return NULL;
+  }
+  msg->id = entry->id;
+  msg->number = entry->number;
+  msg->lane = (uint8_t)entry->lane;
+  msg->guarantee = (uint8_t)entry->guarantee;
+  msg->is_text = entry->is_text;
+  msg->ttl_ns = entry->ttl_left_ns;
+  msg->waited_ns = entry->age_ns;
+  msg->attempts = entry->attempts;
+  msg->state = (uint8_t)entry->state;
+  msg->cause = (uint16_t)entry->cause;
+  return chunk;
+}
+
+stw_status stwi_store_file_copy(struct stwi_store_file *file, const stw_outbox_entry *entry,
+                                struct stwi_chunk **chunk, char *detail) {
+  *chunk = NULL;
+  sqlite3_stmt *row = NULL;
+  int code = sqlite3_prepare_v2(file->sql.db,
+                                "SELECT key, body FROM outbox WHERE stream = ?1 AND admission = ?2 "
+                                "UNION ALL SELECT key, body FROM parked "
+                                "WHERE stream = ?1 AND admission = ?2",
+                                -1, &row, NULL);
+  sqlite3_bind_int64(row, 1, (int64_t)entry->id.stream);
+  sqlite3_bind_int64(row, 2, (int64_t)entry->id.number);
+  if (code == SQLITE_OK)
+    code = sqlite3_step(row);
+  if (code == SQLITE_ROW && (*chunk = chunk_of(row, entry)) == NULL)
+    code = SQLITE_NOMEM;
+  sqlite3_finalize(row);
+  if (code == SQLITE_DONE)
+    return no_message(detail);
+  return code == SQLITE_ROW ? STW_OK : answer(file, code, detail);
+}
+
 /* ---- edit ---- */
 
 static int run_for(sqlite3 *db, const char *text, int64_t first, int64_t second) {

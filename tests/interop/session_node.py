@@ -1,5 +1,5 @@
 """A node of the tests: each message is appended to a list of Redis in the transaction that takes
-it. `session_node.py REDIS_URL`, prints "listening HOST PORT".
+it, and answered there. `session_node.py REDIS_URL`, prints "listening HOST PORT".
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ async def keep(session: Any) -> None:
     async for message in session:
         async with message.transaction() as pipe:
             pipe.rpush("journal", message.data)
+            await session.send(f"kept {message.data}")
 
 
 async def main(redis_url: str) -> None:

@@ -35,7 +35,7 @@ async def serving(sessions: Sessions) -> AsyncIterator[str]:
             while not server.started:
                 await asyncio.sleep(0)
         try:
-            yield f"ws://127.0.0.1:{listener.getsockname()[1]}/feed"
+            yield f"ws://127.0.0.1:{listener.getsockname()[1]}/feed/"
         finally:
             await sessions.drain(timeout=0.2)
             server.should_exit = True

@@ -7,6 +7,7 @@ import contextlib
 import random
 import shutil
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ async def test_a_client_goes_on_at_another_node_and_nothing_is_lost_or_twice(red
         async for message in session:
             async with message.transaction() as pipe:
                 pipe.rpush("up", message.data)
-            await session.send(f"down {message.number}")
+                await session.send(f"down {message.number}")
 
     one, two = (Sessions(handler, RedisStore(redis)) for _ in range(2))
     down: list[str] = []
@@ -166,17 +167,35 @@ async def test_an_older_node_is_fenced_in_every_transaction(redis: Redis) -> Non
     older, newer = RedisStore(redis), RedisStore(redis)
     cid, changes = bytes(16), Changes(b"state", [(0, 1, "kept"), (1, 1, b"\xff")])
     assert await older.start(60, 60) == await newer.start(60, 60)
-    epoch = await older.claim(cid, (await older.load(cid)).epoch, changes)
+    epoch = await older.claim(cid, "", None, changes)
     await older.commit(cid, epoch, Changes(b"later", [], [(1, 1)]))
     found = await newer.load(cid)
     assert (found.state, found.kept) == (b"later", [(0, 1, "kept")])
-    await newer.claim(cid, found.epoch, Changes(b"newer"))
+    await newer.claim(cid, found.epoch, b"later", Changes(b"newer"))
     assert not await older.is_current(cid, epoch)
     with pytest.raises(FencedError):
         await older.commit(cid, epoch, changes)
     with pytest.raises(FencedError):
-        await older.claim(cid, found.epoch, changes)
+        await older.claim(cid, found.epoch, b"later", changes)
     assert (await newer.load(cid)).state == b"newer"
+
+
+async def test_a_claim_of_what_another_node_has_changed_since_is_refused(redis: Redis) -> None:
+    older, newer = RedisStore(redis), RedisStore(redis)
+    cid = bytes(16)
+    for store in (older, newer):
+        await store.start(60, 60)
+    epoch = await older.claim(cid, "", None, Changes(b"one"))
+    found = await newer.load(cid)
+    await older.commit(cid, epoch, Changes(b"two"))
+    with pytest.raises(FencedError):
+        await newer.claim(cid, found.epoch, found.state, Changes(b"three"))
+    await newer.seize(cid, found.epoch)
+    with pytest.raises(FencedError):
+        await older.commit(cid, epoch, Changes(b"four"))
+    found = await newer.load(cid)
+    assert found.state == b"two"
+    await newer.claim(cid, found.epoch, found.state, Changes(b"five"))
 
 
 async def test_a_claim_during_a_transaction_undoes_it(redis: Redis) -> None:
@@ -184,12 +203,128 @@ async def test_a_claim_during_a_transaction_undoes_it(redis: Redis) -> None:
     cid = bytes(16)
     for store in (older, newer):
         await store.start(60, 60)
-    epoch = await older.claim(cid, "", Changes(b"one"))
+    epoch = await older.claim(cid, "", None, Changes(b"one"))
     with pytest.raises(FencedError):
         async with older.transaction(cid, epoch) as (pipe, put):
             pipe.set("effect", "x")
             put(Changes(b"two"))
-            await newer.claim(cid, epoch, Changes(b"three"))
+            await newer.claim(cid, epoch, b"one", Changes(b"three"))
             await pipe.execute()
     assert await redis.get("effect") is None
     assert (await newer.load(cid)).state == b"three"
+
+
+async def test_echoes_come_once_over_kills_of_the_server(redis: Redis) -> None:
+    port = redis.connection_pool.connection_kwargs["port"]
+    got: list[str] = []
+
+    async def start(address: str) -> tuple[asyncio.subprocess.Process, int]:
+        command = [sys.executable, "-m", "steadwire", "serve", address]
+        process = await asyncio.create_subprocess_exec(
+            *command, "--redis", f"redis://127.0.0.1:{port}", stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        return process, int((await process.stdout.readline()).split()[2])
+
+    process, at = await start("127.0.0.1:0")
+    async with connecting(at) as conn:
+
+        async def listen() -> None:
+            async for message in conn:
+                got.append(message.data)
+                if len(got) == MESSAGES:
+                    return
+
+        listener = asyncio.create_task(listen())
+        for number in range(MESSAGES):
+            await conn.send(str(number))
+            if number % 70 == 69:
+                process.kill()
+                await process.wait()
+                process, _at = await start(f"127.0.0.1:{at}")
+        await listener
+    process.kill()
+    await process.wait()
+    assert got == [str(number) for number in range(MESSAGES)]
+
+
+async def test_a_transaction_that_fails_undoes_all_and_the_message_comes_again(
+    redis: Redis,
+) -> None:
+    tries: list[bool] = []
+
+    async def handler(session: Session) -> None:
+        async for message in session:
+            tries.append(message.replayed)
+            async with message.transaction() as pipe:
+                pipe.incr("count")
+                await session.send(f"done {message.number - 1}")
+                if len(tries) == 1:
+                    raise RuntimeError("it fails once")
+
+    sessions = Sessions(handler, RedisStore(redis))
+    async with node(sessions) as port, connecting(port) as conn:
+        for number in range(2):
+            receipt = await conn.send("x")
+            await receipt.wait("processed")
+            assert (await anext(aiter(conn))).data == f"done {number}"
+    assert tries == [False, True, False]
+    assert await redis.get("count") == b"2"
+
+
+async def test_a_session_that_commits_during_a_transaction_does_not_fence_itself(
+    redis: Redis,
+) -> None:
+    runs: list[str] = []
+
+    async def handler(session: Session) -> None:
+        runs.append("run")
+        async for message in session:
+            async with message.transaction() as pipe:
+                pipe.incr("count")
+                beside = asyncio.create_task(session.send("beside"))
+                await beside
+
+    sessions = Sessions(handler, RedisStore(redis), ring_ms=3)
+    async with node(sessions) as port, connecting(port) as conn:
+        for _ in range(20):
+            receipt = await conn.send("x")
+        await receipt.wait("processed")
+    assert runs == ["run"]
+    assert await redis.get("count") == b"20"
+
+
+async def test_a_rolling_restart_loses_and_repeats_nothing(redis: Redis) -> None:
+    async def handler(session: Session) -> None:
+        async for message in session:
+            async with message.transaction() as pipe:
+                pipe.rpush("up", message.data)
+                await session.send(f"down {message.number}")
+
+    down: list[str] = []
+    one, two, three = (Sessions(handler, RedisStore(redis)) for _ in range(3))
+    async with contextlib.AsyncExitStack() as stack:
+        ports = [await stack.enter_async_context(node(sessions)) for sessions in (one, two, three)]
+        urls = [f"ws://127.0.0.1:{port}" for port in ports]
+        async with steadwire.connect(
+            urls, profile="session", retry_window=0.02, retry_cap=0.1
+        ) as conn:
+
+            async def listen() -> None:
+                async for message in conn:
+                    down.append(message.data)
+                    if len(down) == MESSAGES:
+                        return
+
+            listener = asyncio.create_task(listen())
+            for number in range(MESSAGES):
+                receipt = await conn.send(f"up {number}")
+                if number in (MESSAGES // 3, 2 * MESSAGES // 3):
+                    await receipt.wait("written")
+                    gone = next(sessions for sessions in (one, two, three) if sessions.live)
+                    await gone.drain(spread=0.05, timeout=1)
+            await receipt.wait("processed")
+            await listener
+    up = [data.decode() for data in await redis.lrange("up", 0, -1)]
+    assert up == [f"up {number}" for number in range(MESSAGES)]
+    assert down == [f"down {number}" for number in range(1, MESSAGES + 1)]

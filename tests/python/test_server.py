@@ -15,6 +15,7 @@ from face_support import until_async
 from peers.fault_proxy import FaultProxy
 from steadwire.cli import main
 from steadwire.server import MemoryStore, Session, SessionEnded, Sessions
+from test_core_session import hello, pack
 from websockets.asyncio.client import connect as plain_connect
 from websockets.asyncio.server import serve
 
@@ -87,7 +88,7 @@ async def test_over_resets_every_message_arrives_once_in_order_both_ways() -> No
         listener = asyncio.create_task(listen())
         for number in range(MESSAGES):
             receipt = await conn.send(f"up {number}")
-            if dice.random() < 0.05:
+            if dice.random() < 0.03:
                 await proxy.reset()
             elif dice.random() < 0.1:
                 await receipt.wait("accepted")
@@ -302,3 +303,52 @@ def test_the_command_refuses_what_is_no_address(
 ) -> None:
     assert main(["serve", address]) == 2
     assert "HOST:PORT" in capsys.readouterr().err
+
+
+async def test_an_older_link_of_a_session_is_closed_with_4409() -> None:
+    sessions = Sessions(echo)
+    async with listening(sessions) as port:
+        url = f"ws://127.0.0.1:{port}"
+        older = await plain_connect(url, subprotocols=sessions.subprotocols)
+        await older.send(hello())
+        await older.recv()
+        newer = await plain_connect(url, subprotocols=sessions.subprotocols)
+        await newer.send(hello())
+        await newer.recv()
+        await older.wait_closed()
+        assert older.close_code == 4409
+        assert len(sessions.live) == 1
+        await newer.close()
+
+
+async def test_a_client_without_a_word_and_one_that_floods_are_let_go() -> None:
+    sessions = Sessions(echo, hello_timeout=0.1, window_messages=4)
+    async with listening(sessions) as port:
+        url = f"ws://127.0.0.1:{port}"
+        silent = await plain_connect(url, subprotocols=sessions.subprotocols)
+        await asyncio.wait_for(silent.wait_closed(), 5)
+        broken = await plain_connect(url, subprotocols=sessions.subprotocols)
+        await broken.send(hello())
+        await broken.send(pack([3, 0, 9, 0, b"out of order"]))
+        await broken.wait_closed()
+        assert broken.close_code == 4400
+
+
+async def test_a_slow_handler_bounds_what_a_client_may_have_unaccepted() -> None:
+    go = asyncio.Event()
+    received: list[str | bytes] = []
+
+    async def handler(session: Session) -> None:
+        async for message in session:
+            await go.wait()
+            received.append(message.data)
+
+    sessions = Sessions(handler, window_messages=4)
+    async with listening(sessions) as port, connecting(port) as conn:
+        for number in range(50):
+            receipt = await conn.send(str(number))
+        await until_async(lambda: bool(sessions.live) and sessions.live[0].waiting >= 3)
+        assert sessions.live[0].waiting <= 10
+        go.set()
+        await receipt.wait("processed")
+    assert received == [str(number) for number in range(50)]

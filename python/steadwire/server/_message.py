@@ -50,6 +50,11 @@ class Message:
 
             async with message.transaction() as pipe:
                 pipe.incrby("balance", 5)
+                await session.send("thanks")
+
+        What the session sends in it is part of it.  An exception in the block undoes all, and the
+        message comes again when the handler lets it through.  Redis does not undo the others where
+        a single command fails in EXEC (a key of the wrong type).
 
         Raises TypeError where the store has no transactions, or the client no session.
         """

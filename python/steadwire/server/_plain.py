@@ -45,11 +45,7 @@ class PlainSession:
             raise StopAsyncIteration from None
 
     async def send(
-        self,
-        data: str | bytes,
-        lane: Lane | str = Lane.DATA,
-        *,
-        answers: Message | None = None,
+        self, data: str | bytes, lane: Lane | str = Lane.DATA, *, wait: bool = True
     ) -> int:
         """Writes to the link; 0, as there are no numbers.  Raises SessionEnded."""
         if self._is_over:

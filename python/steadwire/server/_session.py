@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from steadwire import _core
-from steadwire.errors import QueueFull, SteadwireError, TooBigError
+from steadwire.errors import StateError, SteadwireError
 from steadwire.server._link import Link, LinkLost
 from steadwire.server._message import Gap, Message
 from steadwire.server._plain import SessionEnded
-from steadwire.server.store import Changes, Loaded, Store
+from steadwire.server.store import Changes, FencedError, Loaded, Store
 from steadwire.words import Lane
 
 logger = logging.getLogger("steadwire.server")
@@ -28,6 +28,7 @@ FRAMES_A_TURN = 64
 SENDS_A_TURN = 64
 FENCED = 4409
 NO_RESOURCES = 1013
+EXPECTED = (LinkLost, FencedError)
 
 Authenticate = Callable[[bytes], Awaitable[str | None]]
 
@@ -61,6 +62,7 @@ class Session:
         self._core = core
         self._store = store
         self._epoch = loaded.epoch
+        self._saved = loaded.state
         self._stored = [deque(n for lane, n, _ in loaded.kept if lane == i) for i in (0, 1)]
         self._inbox: tuple[deque[Message | Gap], ...] = (deque(), deque())
         self._arrived = asyncio.Event()
@@ -68,7 +70,7 @@ class Session:
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
         self._in_hand: Message | None = None
-        self._staged: list[tuple[int, str | bytes, asyncio.Future[int], Message | None]] = []
+        self._staged: list[tuple[int, str | bytes, asyncio.Future[int]]] = []
         self._accept = [0, 0]
         self._processed = [0, 0]
         self._finished = 0
@@ -77,7 +79,11 @@ class Session:
         self._number = 0
         self._link: Link | None = None
         self._ending: tuple[int, str] | None = None
+        self._transacting: asyncio.Task[Any] | None = None
+        self._promised: list[tuple[int, str | bytes, asyncio.Future[int]]] = []
+        self._closing: asyncio.Future[None] | None = None
         self._sends = 0
+        self._refreshed_at = time.monotonic()
         self.handling: asyncio.Task[None] | None = None
         self.expiry: asyncio.TimerHandle | None = None
 
@@ -91,6 +97,11 @@ class Session:
     @property
     def is_over(self) -> bool:
         return self._is_over
+
+    @property
+    def waiting(self) -> int:
+        """Messages that have arrived and that the handler has not asked for."""
+        return len(self._inbox[0]) + len(self._inbox[1])
 
     @property
     def epoch(self) -> str:
@@ -118,29 +129,27 @@ class Session:
         raise StopAsyncIteration
 
     async def send(
-        self,
-        data: str | bytes,
-        lane: Lane | str = Lane.DATA,
-        *,
-        answers: Message | None = None,
+        self, data: str | bytes, lane: Lane | str = Lane.DATA, *, wait: bool = True
     ) -> int:
         """Keeps a message for the client; its number, once it is committed to the store.
 
-        `answers` was worked through with that: both are one commit, so that an answer is neither
-        lost nor given twice, whatever dies.
-
-        While the client has a link and the ring is full, waits for room.  Without a link the oldest
-        give way and become a gap, or (refuses_when_full) QueueFull is raised.  TooBigError,
-        SessionEnded.
+        While the client has a link and the ring is full, waits for room.  Without a link, or with
+        `wait` False, the oldest give way and become a gap, or (refuses_when_full) QueueFull is
+        raised.  In the task of a message's transaction it is committed with that, and the result is
+        0.  TooBigError, SessionEnded.
         """
         which = lane_number(lane)
-        while self._link is not None and not self._has_room(which, len(data)):
+        is_promise = self._transacting is not None and (self._transacting is asyncio.current_task())
+        while wait and self._link is not None and not self._has_room(which, len(data)):
             self._room.clear()
             await self._room.wait()
         if self._is_over:
             raise SessionEnded("the session is over")
         number: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._staged.append((which, data, number, answers))
+        if is_promise:
+            self._promised.append((which, data, number))
+            return 0
+        self._staged.append((which, data, number))
         self._sends += 1
         if self._sends % SENDS_A_TURN == 0:
             await asyncio.sleep(0)
@@ -180,38 +189,53 @@ class Session:
         self._finished = 0
         await self.commit()
 
-    def _done(self, message: Message) -> None:
-        lane = lane_number(message.lane)
-        self._accept[lane] = max(self._accept[lane], message.number)
-        self._processed[lane] = max(self._processed[lane], message.number)
-
     async def _ack(self, message: Message) -> None:
         await self._finish(message)
         await self.commit()
 
     @contextlib.asynccontextmanager
     async def _transact(self, message: Message) -> AsyncIterator[Any]:
+        if self._transacting is not None:
+            raise StateError("a session has one transaction at a time")
+        self._transacting = asyncio.current_task()
         try:
             async with contextlib.AsyncExitStack() as stack:
-                opened = self._store.transaction(self.cid, self._epoch)
-                pipe, put = await stack.enter_async_context(opened)
+                async with self._lock:
+                    opened = self._store.transaction(self.cid, self._epoch)
+                    pipe, put = await stack.enter_async_context(opened)
                 yield pipe
-                await stack.enter_async_context(self._lock)
-                self._done(message)
-                changes, numbers = self._apply()
-                put(changes)
-                await pipe.execute()
-                self._committed(numbers)
+                async with self._lock:
+                    self._transacting = None
+                    await self._execute(message, pipe, put)
+        finally:
+            self._transacting = None
+            self._promised.clear()
+
+    async def _execute(self, message: Message, pipe: Any, put: Callable[[Changes], None]) -> None:
+        if self._is_over:
+            raise SessionEnded("the session ended during the transaction")
+        lane = lane_number(message.lane)
+        self._accept[lane] = max(self._accept[lane], message.number)
+        self._processed[lane] = max(self._processed[lane], message.number)
+        promised = [future for _lane, _data, future in self._promised]
+        self._staged.extend(self._promised)
+        try:
+            changes, numbers = self._apply()
+            for future in promised:
+                if future.done():
+                    await future
+            put(changes)
+            await pipe.execute()
         except BaseException as error:
-            if not self._is_over:
-                self.end(NO_RESOURCES, f"transaction failed: {type(error).__name__}")
+            self.end(NO_RESOURCES, f"transaction failed: {type(error).__name__}")
             raise
+        self._committed(changes, numbers)
 
     # ---- the store's side ----
 
     def _has_room(self, lane: int, size: int) -> bool:
         view = self._lanes()[lane]
-        staged = [len(data) for which, data, _, _ in self._staged if which == lane]
+        staged = [len(data) for which, data, _ in self._staged if which == lane]
         is_empty = view["kept"] + len(staged) == 0
         return is_empty or (
             view["kept"] + len(staged) < self.ring_messages
@@ -227,17 +251,15 @@ class Session:
         now = time.monotonic_ns()
         added, numbers = [], []
         staged, self._staged = self._staged, []
-        for lane, data, future, answers in staged:
+        for lane, data, future in staged:
             try:
                 number = self._core.send(lane, data)
-            except (QueueFull, TooBigError, SteadwireError) as error:
+            except SteadwireError as error:
                 if not future.done():
                     future.set_exception(error)
                 continue
             numbers.append((future, number))
             added.append((lane, number, data))
-            if answers is not None:
-                self._done(answers)
             if self._store.is_durable:
                 self._stored[lane].append(number)
         for lane in (0, 1):
@@ -246,7 +268,15 @@ class Session:
         self._is_dirty = False
         removed = self._take_removed() if self._store.is_durable else []
         state = self._core.save() if self._store.is_durable else b""
-        return Changes(state, added, removed), numbers
+        return Changes(state, added, removed, self._refreshes()), numbers
+
+    def _refreshes(self) -> bool:
+        now = time.monotonic()
+        is_due = self.touch_s is not None and now - self._refreshed_at >= self.touch_s
+        if is_due and self._transacting is None:
+            self._refreshed_at = now
+            return True
+        return False
 
     def _take_removed(self) -> list[tuple[int, int]]:
         removed = []
@@ -256,7 +286,8 @@ class Session:
                 removed.append((lane, stored.popleft()))
         return removed
 
-    def _committed(self, numbers: list[tuple[asyncio.Future[int], int]]) -> None:
+    def _committed(self, changes: Changes, numbers: list[tuple[asyncio.Future[int], int]]) -> None:
+        self._saved = changes.state
         for future, number in numbers:
             if not future.done():
                 future.set_result(number)
@@ -277,7 +308,7 @@ class Session:
                         future.set_exception(SessionEnded(f"not committed: {error!r}"))
                         future.exception()
                 raise
-            self._committed(numbers)
+            self._committed(changes, numbers)
 
     # ---- links ----
 
@@ -296,17 +327,15 @@ class Session:
             before, self._link = self._link, link
             self._number, self._ending = number, None
             changes, numbers = self._apply()
-            if self._store.is_durable and not changes.state:
-                changes.state = self._core.save()
             try:
-                self._epoch = await self._store.claim(self.cid, self._epoch, changes)
+                self._epoch = await self._store.claim(self.cid, self._epoch, self._saved, changes)
             except BaseException:
                 self._link = before
                 self.end(NO_RESOURCES, "not claimed")
                 raise
-            self._committed(numbers)
+            self._committed(changes, numbers)
             if before is not None:
-                self.last_closed = asyncio.ensure_future(before.close(FENCED, "a newer link"))
+                self._closing = asyncio.ensure_future(before.close(FENCED, "a newer link"))
         return number, 0
 
     async def run(self, link: Link, number: int, authenticate: Authenticate) -> None:
@@ -324,7 +353,7 @@ class Session:
                 self._room.set()
             self._core.lost(number)
             for result in results:
-                if isinstance(result, Exception) and not isinstance(result, LinkLost):
+                if isinstance(result, Exception) and not isinstance(result, EXPECTED):
                     logger.error("session %s: its link failed", self.cid.hex(), exc_info=result)
                     await link.close(NO_RESOURCES, type(result).__name__)
 
@@ -429,7 +458,7 @@ class Session:
         """Over on this node: iteration ends, sends raise, a link is closed."""
         self._is_over = True
         self._ending = (code, text)
-        for _lane, _data, future, _answers in self._staged:
+        for _lane, _data, future in self._staged:
             if not future.done():
                 future.set_exception(SessionEnded(text))
                 future.exception()

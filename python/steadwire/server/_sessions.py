@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import secrets
 from collections import OrderedDict
@@ -198,8 +197,10 @@ class Sessions:
         if self._is_draining:
             return BUSY, None, 0
         async with self._alone(cid):
-            for _attempt in range(CLAIMS_MAX):
+            for attempt in range(CLAIMS_MAX):
                 try:
+                    if attempt > 0:  # its HELLO was judged: only now it may fence another node
+                        await self.store.seize(cid, (await self.store.load(cid)).epoch)
                     return await self._open_alone(link, cid, hello, principal)
                 except FencedError:
                     logger.info("session %s was claimed elsewhere: loaded again", cid.hex())
@@ -223,6 +224,7 @@ class Sessions:
         if session is not None and (session.is_over or session.principal != principal):
             if not session.is_over:
                 return AUTH, None, 0
+            self._drop(cid)
             session = None
         if session is None:
             if not self._make_room():
@@ -266,7 +268,7 @@ class Sessions:
             self._tasks.add(session.handling)
             session.handling.add_done_callback(self._tasks.discard)
         try:
-            await session.run(link, number, self._authenticate)
+            await session.run(link, number, self._principal)
         finally:
             if session.is_over:
                 self._drop(session.cid, session)
@@ -290,8 +292,12 @@ class Sessions:
 
     def _expire(self, session: Session) -> None:
         """No link for as long as the ring is kept: the cursors stay."""
+        if session.expiry is not None:
+            session.expiry.cancel()
         if self._live.get(session.cid) is session:
             del self._live[session.cid]
+        if session.is_over:
+            return
         self.store.park(session.cid, session.save())
         session.end(GOING_AWAY, "")
 
@@ -325,8 +331,6 @@ class Sessions:
             await plain.close(GOING_AWAY, "going away")
         await self._until(lambda: not any(s.is_open for s in self.live), timeout / 2)
         for session in self.live:
-            if session.expiry is not None:
-                session.expiry.cancel()
             with contextlib.suppress(Exception):
                 await session.commit()
             self._expire(session)
@@ -335,9 +339,6 @@ class Sessions:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        closing = getattr(self.store, "aclose", None)
-        if closing is not None and inspect.iscoroutinefunction(closing):
-            await closing()
 
     @staticmethod
     async def _until(is_so: Callable[[], bool], seconds: float) -> None:

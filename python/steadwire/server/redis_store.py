@@ -62,13 +62,23 @@ class RedisStore:
         found = await self._client.get(self._key(cid, "epoch"))
         return _text(found) == epoch
 
-    async def claim(self, cid: bytes, epoch: str, changes: Changes) -> str:
-        claimed = secrets.token_hex(EPOCH_BYTES)
-        async with self.transaction(cid, epoch) as (pipe, put):
-            pipe.set(self._key(cid, "epoch"), claimed)
+    async def seize(self, cid: bytes, epoch: str) -> None:
+        async with self.transaction(cid, epoch) as (pipe, _put):
+            self._set_epoch(pipe, cid)
+            await pipe.execute()
+
+    async def claim(self, cid: bytes, epoch: str, state: bytes | None, changes: Changes) -> str:
+        watched = self._key(cid, "state")
+        async with self.transaction(cid, epoch, watched, state) as (pipe, put):
+            claimed = self._set_epoch(pipe, cid)
             put(changes)
             await pipe.execute()
         return claimed
+
+    def _set_epoch(self, pipe: Any, cid: bytes) -> str:
+        epoch = secrets.token_hex(EPOCH_BYTES)
+        pipe.set(self._key(cid, "epoch"), epoch, px=self._ring_ms + self._watermark_ms)
+        return epoch
 
     async def commit(self, cid: bytes, epoch: str, changes: Changes) -> None:
         async with self.transaction(cid, epoch) as (pipe, put):
@@ -77,7 +87,7 @@ class RedisStore:
 
     @contextlib.asynccontextmanager
     async def transaction(
-        self, cid: bytes, epoch: str
+        self, cid: bytes, epoch: str, watched: str = "", expected: bytes | None = None
     ) -> AsyncIterator[tuple[Any, Callable[[Changes], None]]]:
         """A pipeline behind WATCH and MULTI; whoever opens it puts and executes."""
         from redis.exceptions import WatchError
@@ -85,10 +95,12 @@ class RedisStore:
         key = self._key(cid, "epoch")
         pipe: Any
         async with self._client.pipeline(transaction=True) as pipe:
-            await pipe.watch(key)
+            await pipe.watch(key, *filter(None, [watched]))
             found = await pipe.get(key)
             if _text(found) != epoch:
                 raise FencedError(f"session {cid.hex()} is another node's now")
+            if watched and await pipe.get(watched) != expected:
+                raise FencedError(f"session {cid.hex()} went on at another node")
             pipe.multi()
             try:
                 yield pipe, lambda changes: self._put(pipe, cid, changes)
@@ -102,8 +114,9 @@ class RedisStore:
         if changes.removed:
             pipe.hdel(ring, *(f"{lane}:{number}" for lane, number in changes.removed))
         pipe.set(self._key(cid, "state"), changes.state, px=self._watermark_ms)
-        pipe.pexpire(self._key(cid, "epoch"), self._watermark_ms)
         pipe.pexpire(ring, self._ring_ms)
+        if changes.refreshes:
+            pipe.pexpire(self._key(cid, "epoch"), self._ring_ms + self._watermark_ms)
 
     def park(self, cid: bytes, state: bytes) -> None:
         """All is in Redis already."""

@@ -16,10 +16,11 @@ from typing import Any
 
 from steadwire._units import seconds
 from steadwire.errors import ConfigError
-from steadwire.server import SessionEnded, Sessions, Store
+from steadwire.server import Message, SessionEnded, Sessions, Store
 
 OK, USAGE, UNUSABLE = 0, 2, 3
 PORT_MAX = 65535
+SLOW_S = 1.0
 
 
 def add_command(commands: Any) -> None:
@@ -59,20 +60,36 @@ def run(arguments: argparse.Namespace) -> int:
 class _Room:
     """What the clients say, to its sender or to all."""
 
-    def __init__(self, is_broadcast: bool) -> None:
+    def __init__(self, is_broadcast: bool, is_durable: bool) -> None:
         self.is_broadcast = is_broadcast
+        self.is_durable = is_durable
         self.sessions: set[Any] = set()
 
     async def handle(self, session: Any) -> None:
         self.sessions.add(session)
         try:
             async for message in session:
-                for one in list(self.sessions) if self.is_broadcast else [session]:
-                    answers = message if one is session else None
-                    with contextlib.suppress(SessionEnded):
-                        await one.send(message.data, message.lane, answers=answers)
+                if self.is_broadcast:
+                    await self.tell_all(message)
+                elif self.is_durable and message.number:
+                    async with message.transaction():
+                        await session.send(message.data, message.lane)
+                else:
+                    await session.send(message.data, message.lane)
         finally:
             self.sessions.discard(session)
+
+    async def tell_all(self, message: Message) -> None:
+        """Nobody waits for a slow client: its oldest give way, and a plain one is let go."""
+        for one in list(self.sessions):
+            try:
+                async with asyncio.timeout(SLOW_S if one.is_plain else None):
+                    await one.send(message.data, message.lane, wait=False)
+            except SessionEnded:
+                self.sessions.discard(one)
+            except TimeoutError:
+                self.sessions.discard(one)
+                await one.close(1008, "too slow")
 
 
 @contextlib.asynccontextmanager
@@ -102,7 +119,7 @@ async def _serve(host: str, port: int, arguments: argparse.Namespace, spread: fl
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with _store(arguments.redis) as store:
-        sessions = Sessions(_Room(arguments.broadcast).handle, store)
+        sessions = Sessions(_Room(arguments.broadcast, store is not None).handle, store)
         async with serve(
             sessions.websockets,
             host,

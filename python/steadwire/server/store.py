@@ -19,11 +19,16 @@ class FencedError(Exception):
 
 @dataclass(slots=True)
 class Changes:
-    """One commit of a session."""
+    """One commit of a session.
+
+    `refreshes`: the epoch's lifetime begins anew, too.  Rare, and never while another transaction
+    of the session is open: it would be taken for another node's claim.
+    """
 
     state: bytes
     added: list[Kept] = field(default_factory=list)
     removed: list[tuple[int, int]] = field(default_factory=list)
+    refreshes: bool = False
 
 
 @dataclass(slots=True)
@@ -54,8 +59,15 @@ class Store(Protocol):
         """False: another node has claimed the session since."""
         ...
 
-    async def claim(self, cid: bytes, epoch: str, changes: Changes) -> str:
-        """Commits, and fences who has loaded or claimed before; the new epoch."""
+    async def seize(self, cid: bytes, epoch: str) -> None:
+        """Fences who has the session, so that what is loaded next stays as it is."""
+        ...
+
+    async def claim(self, cid: bytes, epoch: str, state: bytes | None, changes: Changes) -> str:
+        """Commits, and fences who has loaded or claimed before; the new epoch.
+
+        FencedError where `epoch` or `state` is not what the store has: load again.
+        """
         ...
 
     async def commit(self, cid: bytes, epoch: str, changes: Changes) -> None: ...
@@ -103,7 +115,10 @@ class MemoryStore:
     async def is_current(self, cid: bytes, epoch: str) -> bool:
         return True
 
-    async def claim(self, cid: bytes, epoch: str, changes: Changes) -> str:
+    async def seize(self, cid: bytes, epoch: str) -> None:
+        return None
+
+    async def claim(self, cid: bytes, epoch: str, state: bytes | None, changes: Changes) -> str:
         self._parked.pop(cid, None)
         return epoch
 

@@ -1,0 +1,115 @@
+/* The outbox of a live conn: what each edit does in each state, and what it refuses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "host.h"
+
+static struct host host;
+static stw_conn conn;
+static stw_outbox outbox;
+
+static int set_up(void **state) {
+  (void)state;
+  host_init(&host);
+  fake_server_be(&host.server, (struct fake_manner){.hangs = true});
+  conn = host_open(&host, 1, NULL);
+  outbox = stw_outbox_of(conn);
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  host_fini(&host);
+  return 0;
+}
+
+static stw_message_id put(void) {
+  stw_message_id id;
+  assert_int_equal(host_send(conn, "x", &id), STW_OK);
+  return id;
+}
+
+static stw_outbox_entry look(stw_message_id id) {
+  stw_outbox_entry entry;
+  assert_int_equal(stw_outbox_get(outbox, id, &entry), STW_OK);
+  return entry;
+}
+
+static void an_edit_that_does_not_fit_the_state_changes_nothing(void **state) {
+  (void)state;
+  const stw_message_id id = put();
+  EXPECT(stw_outbox_edit(outbox, id, STW_EDIT_RELEASE), STW_E_STATE, "queued");
+  EXPECT(stw_outbox_edit(outbox, id, STW_EDIT_REQUEUE), STW_E_STATE, "queued");
+  EXPECT(stw_outbox_edit(outbox, id, STW_EDIT_DEMOTE), STW_E_STATE, "already");
+  assert_int_equal(look(id).state, STW_MESSAGE_QUEUED);
+  assert_int_equal(look(id).number, 1);
+  assert_int_equal(stw_outbox_edit(outbox, id, STW_EDIT_HOLD), STW_OK);
+  EXPECT(stw_outbox_edit(outbox, id, STW_EDIT_HOLD), STW_E_STATE, "held");
+  EXPECT(stw_outbox_edit(outbox, id, STW_EDIT_REQUEUE), STW_E_STATE, "held");
+  assert_int_equal(look(id).state, STW_MESSAGE_HELD);
+}
+
+static void a_message_moves_between_the_lanes_and_keeps_its_id(void **state) {
+  (void)state;
+  const stw_message_id id = put();
+  assert_int_equal(stw_outbox_edit(outbox, id, STW_EDIT_PRIORITISE), STW_OK);
+  assert_int_equal(look(id).lane, STW_LANE_CONTROL);
+  assert_int_equal(look(id).number, 1);
+  assert_int_equal(stw_outbox_edit(outbox, id, STW_EDIT_DEMOTE), STW_OK);
+  assert_int_equal(look(id).lane, STW_LANE_DATA);
+  assert_int_equal(look(id).number, 2);
+  assert_int_equal(stw_outbox_cancel(outbox, id), STW_OK);
+  stw_outbox_entry entry;
+  EXPECT(stw_outbox_get(outbox, id, &entry), STW_E_NOT_FOUND, "message 1");
+  for (int edit = 0; edit < STW_EDIT_COUNT; edit++)
+    EXPECT(stw_outbox_edit(outbox, id, (stw_edit)edit), STW_E_NOT_FOUND, "message 1");
+}
+
+static void a_cursor_that_no_call_gave_is_refused(void **state) {
+  (void)state;
+  put();
+  stw_outbox_entry entry;
+  uint64_t cursor = UINT64_MAX;
+  size_t count = 0;
+  EXPECT(stw_outbox_list(outbox, NULL, &cursor, &entry, 1, &count), STW_E_ARGUMENT, "cursor");
+}
+
+static void filters_choose_by_state_and_lane(void **state) {
+  (void)state;
+  const stw_message_id held = put(), control = put(), data = put();
+  assert_int_equal(stw_outbox_edit(outbox, held, STW_EDIT_HOLD), STW_OK);
+  assert_int_equal(stw_outbox_edit(outbox, control, STW_EDIT_PRIORITISE), STW_OK);
+  const stw_outbox_filter filters[] = {
+      {.struct_size = sizeof *filters, .states = 1u << STW_MESSAGE_HELD},
+      {.struct_size = sizeof *filters, .lanes = 1u << STW_LANE_CONTROL},
+      {.struct_size = sizeof *filters,
+       .states = 1u << STW_MESSAGE_QUEUED,
+       .lanes = 1u << STW_LANE_DATA},
+  };
+  const stw_message_id wanted[] = {held, control, data};
+  for (size_t i = 0; i < 3; i++) {
+    stw_outbox_entry entries[4];
+    uint64_t cursor = 0;
+    size_t count = 0;
+    assert_int_equal(stw_outbox_list(outbox, &filters[i], &cursor, entries, 4, &count), STW_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(entries[0].id.number, wanted[i].number);
+  }
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+  const struct CMUnitTest tests[] = {
+      TEST(an_edit_that_does_not_fit_the_state_changes_nothing),
+      TEST(a_message_moves_between_the_lanes_and_keeps_its_id),
+      TEST(a_cursor_that_no_call_gave_is_refused),
+      TEST(filters_choose_by_state_and_lane),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
