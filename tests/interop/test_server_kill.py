@@ -138,7 +138,7 @@ async def exchange(url: str, count: int, disturb: Any) -> list[str]:
 
 @pytest.mark.timeout(180)
 async def test_exactly_once_over_kill_9_of_two_nodes(server: RedisServer, database: Any) -> None:
-    count = 1500
+    count = 3000
     async with Address() as address:
         nodes = [Node(NODE, server.url) for _ in range(2)]
 
