@@ -372,7 +372,7 @@ class Session:
                     await link.close(1000, "")
                     return
                 if item[0] == AUTH:
-                    self._core.auth(await authenticate(item[1]) == self.principal, 0)
+                    self._core.auth(await authenticate(item[1].encode()) == self.principal, 0)
                 else:
                     self._take_in(item)
             self._wake.set()
