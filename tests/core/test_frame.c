@@ -628,11 +628,12 @@ static void two_pieces_make_the_frame_of_one(void **unused) {
   static const uint8_t mask[4] = {1, 2, 3, 4};
   static const char text[] = "a prefix and a payload";
   for (size_t cut = 0; cut < sizeof text; cut++) {
-    for (unsigned is_masked = 0; is_masked < 2; is_masked++) {
+    for (unsigned form = 0; form < 4; form++) {
       uint8_t one[64], two[64];
-      const uint8_t *four = is_masked ? mask : NULL;
-      const size_t size = stwi_frame_encode(one, STWI_OP_BINARY, true, four, text, sizeof text);
-      assert_int_equal(stwi_frame_encode_two(two, STWI_OP_BINARY, true, four, text, cut, text + cut,
+      const uint8_t *four = form & 1 ? mask : NULL;
+      const bool fin = form & 2;
+      const size_t size = stwi_frame_encode(one, STWI_OP_BINARY, fin, four, text, sizeof text);
+      assert_int_equal(stwi_frame_encode_two(two, STWI_OP_BINARY, fin, four, text, cut, text + cut,
                                              sizeof text - cut),
                        size);
       assert_memory_equal(one, two, size);
