@@ -353,6 +353,19 @@ bool stwi_conn_may_ask(const struct stwi_conn *conn) {
   return conn->config->has_heartbeat && link != NULL && !conn->endpoints[link->endpoint]->is_mute;
 }
 
+void stwi_conn_unmuted(struct stwi_core *core, const struct stwi_endpoint *endpoint) {
+  for (uint32_t slot = 0; slot < core->slots; slot++) {
+    struct stwi_conn *conn = core->conns[slot];
+    bool is_concerned = conn != NULL && conn->active != NULL && conn->config->has_heartbeat &&
+                        conn->endpoints[conn->active->endpoint] == endpoint;
+    if (!is_concerned)
+      continue;
+    if (conn->pulse.interval_ns == 0)
+      stwi_pulse_begin(&conn->pulse, conn->config->heartbeat_interval_ns, core->now);
+    stwi_conn_dirty(conn);
+  }
+}
+
 bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) {
   struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
   if (link->phase < STW_PHASE_UP || link->has_pong)
@@ -360,20 +373,13 @@ bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) 
   if (link->barrier_count > 0)
     return stwi_endpoint_mute_strike(endpoint, conn->core->now);
   bool is_young = conn->core->now - link->up_at < STWI_STABLE_AFTER;
-  if (is_young)
-    stwi_endpoint_mute_clear(endpoint);
+  if (!is_young)
+    return false;
+  const bool was_mute = endpoint->is_mute;
+  stwi_endpoint_mute_clear(endpoint);
+  if (was_mute)
+    stwi_conn_unmuted(conn->core, endpoint);
   return false;
-}
-
-void stwi_conn_unmuted(struct stwi_core *core, const struct stwi_endpoint *endpoint) {
-  for (uint32_t slot = 0; slot < core->slots; slot++) {
-    struct stwi_conn *conn = core->conns[slot];
-    if (conn == NULL || conn->active == NULL || conn->pulse.interval_ns != 0 ||
-        conn->endpoints[conn->active->endpoint] != endpoint || !conn->config->has_heartbeat)
-      continue;
-    conn->pulse.interval_ns = conn->config->heartbeat_interval_ns;
-    stwi_conn_dirty(conn);
-  }
 }
 
 static void learn_single(struct stwi_conn *conn, const struct stwi_link *link) {
