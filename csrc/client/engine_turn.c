@@ -171,7 +171,7 @@ static struct stwi_port *take_submitted(struct stwi_engine *engine, struct stwi_
         stwi_engine_publish(engine, port, now);
     }
     if (news.is_forgotten) {
-      port->next_submitted = forgotten;
+      port->next_forgotten = forgotten;
       forgotten = port;
     } else {
       stwi_port_drop(port);
@@ -202,7 +202,7 @@ static void take_commands(struct stwi_engine *engine, stwi_time now) {
     command = next;
   }
   while (forgotten != NULL) { /* last: what was asked of a conn came before its end */
-    struct stwi_port *next = forgotten->next_submitted;
+    struct stwi_port *next = forgotten->next_forgotten;
     forget(engine, forgotten, now);
     stwi_port_drop(forgotten);
     forgotten = next;

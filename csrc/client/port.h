@@ -74,6 +74,7 @@ struct stwi_port {
   char found_detail[200];
 
   struct stwi_port *next_submitted; /* engine's list, under the engine's lock */
+  struct stwi_port *next_forgotten; /* engine thread: it may be submitted again meanwhile */
 
   /* under the mailbox's lock */
   struct stwi_box box;
