@@ -43,6 +43,7 @@ CID = bytes(range(16))
 SID = bytes(range(0x40, 0x50))
 TOKEN = bytes(range(0x80, 0xA0))
 TOKEN_2 = bytes(range(0xA0, 0xC0))
+TOKEN_3 = bytes(range(0xC0, 0xE0))
 INCARNATION = 0x0123456789ABCDEF
 HELLO: dict[str, Any] = {
     "v": [1],
@@ -346,10 +347,13 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
     def back(**changes: Any) -> list[Any]:
         return hello(**({"tok": TOKEN, "inc": INCARNATION} | changes))
 
-    begin = [c(hello(), "a cid the server has never seen"), s(welcome(), "st 0")]
+    def greet(**changes: Any) -> list[Any]:
+        return welcome(**({"caps": 5} | changes))  # its acknowledgements say nothing of processed
+
+    begin = [c(hello(), "a cid the server has never seen"), s(greet(), "st 0")]
     one = [c([3, 0, 1, 1, b"one"], "number 1 of the data lane"), s([4, 0, 1], "within 50 ms")]
     lost = c("lose", "the link is lost")
-    again = welcome(tok=TOKEN_2, rx=[1, 0], st=2)
+    again = greet(tok=TOKEN_2, rx=[1, 0], st=2)
     return {
         "begin": [*begin, *one, s([3, 1, 1, 1, b"two"]), c([4, 1, 1, 1], "at once: control lane")],
         "resume, full": [
@@ -359,7 +363,7 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
             s([3, 0, 2, 1, b"b"]),
             lost,
             c(back(rx=[1, 0], pr=[1, 0], lo=[2, 1], nx=[3, 1]), "2 was written, not acknowledged"),
-            s(welcome(tok=TOKEN_2, st=2, rx=[1, 0], lo=[2, 1], nx=[3, 1])),
+            s(greet(tok=TOKEN_2, st=2, rx=[1, 0], lo=[2, 1], nx=[3, 1])),
             s([3, 0, 2, 3, b"b"], "flag REPLAY"),
             c([3, 0, 2, 3, b"two"], "flag REPLAY"),
             c([4, 0, 2, 2]),
@@ -378,20 +382,48 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
             lost,
             s("send 2 to 4, then drop 2 and 3", "the ring overflows while no link is there"),
             c(back(rx=[1, 0], pr=[1, 0])),
-            s(welcome(tok=TOKEN_2, st=1, lo=[4, 1], nx=[5, 1])),
+            s(greet(tok=TOKEN_2, st=1, lo=[4, 1], nx=[5, 1])),
             s([11, 0, 2, 3, 2], "2 and 3 gave way"),
             s([3, 0, 4, 1, b"d"]),
             c([4, 0, 4, 4]),
         ],
-        "resume, none: the ring is gone, the cursor is not": [
+        "resume, partial: the ring is gone, the cursor is not": [
+            *begin,
+            *one,
+            s([3, 0, 1, 1, b"a"]),
+            s([3, 0, 2, 1, b"b"]),
+            lost,
+            s("forget the ring", "its 120 s are over; 24 h of the cursor are not"),
+            c(back(rx=[1, 0], pr=[1, 0], nx=[3, 1]), "the acknowledgement of 1 was lost"),
+            s(greet(tok=TOKEN_2, st=1, rx=[1, 0], lo=[3, 1], nx=[3, 1])),
+            s([11, 0, 2, 2, 3], "2 is lost"),
+            c([3, 0, 2, 1, b"two"], "1 is settled by rx, it is not sent again"),
+            c([4, 0, 2, 2]),
+            s([4, 0, 2]),
+        ],
+        "resume, the first WELCOME was lost": [
+            *begin,
+            lost,
+            c(hello(), "no token: none was ever shown"),
+            s(greet(tok=TOKEN_2, st=2)),
+        ],
+        "resume, the second WELCOME was lost": [
             *begin,
             *one,
             lost,
-            s("forget the ring", "its 120 s are over; 24 h of the cursor are not"),
-            c(back(lo=[1, 1], nx=[3, 1]), "the acknowledgement of 1 was lost"),
-            s(welcome(tok=TOKEN_2, st=0, rx=[1, 0])),
-            c([3, 0, 2, 1, b"two"], "1 is settled by rx, it is not sent again"),
-            s([4, 0, 2]),
+            c(back(lo=[2, 1], nx=[2, 1])),
+            s(again),
+            lost,
+            c(back(lo=[2, 1], nx=[2, 1]), "the token before is valid still"),
+            s(greet(tok=TOKEN_3, rx=[1, 0], st=2)),
+        ],
+        "refuse, no token": [
+            *begin,
+            *one,
+            lost,
+            c(hello(lo=[2, 1], nx=[2, 1]), "a frame under the first token had come"),
+            s([13, 3, "token"]),
+            s("close 4401"),
         ],
         "stale": [
             c(back(lo=[7, 1], nx=[9, 1]), "welcomed before; this server has another incarnation"),
@@ -400,7 +432,7 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
                 hello(cid=bytes(range(0x10, 0x20)), lo=[7, 1], nx=[9, 1]),
                 "a new cid on the same link; the numbering goes on, no token, no incarnation",
             ),
-            s(welcome(rx=[6, 0]), "the base of a new cid is lo - 1"),
+            s(greet(rx=[6, 0], pr=[6, 0]), "the base of a new cid is lo - 1"),
             c([3, 0, 7, 3, b"seven"]),
             c([3, 0, 8, 3, b"eight"]),
             s([4, 0, 8]),
@@ -408,7 +440,7 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
         "refuse, version": [
             c(hello(v=[9])),
             s([13, 2, "this server speaks 1"]),
-            s("close 4400"),
+            s("close 4401", "the code of REFUSE counts"),
         ],
         "refuse, auth": [
             *begin,
