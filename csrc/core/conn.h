@@ -236,8 +236,8 @@ void stwi_conn_check_ready(struct stwi_conn *conn, bool is_matched);
 bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link);
 bool stwi_conn_may_ask(const struct stwi_conn *conn); /* PINGs are wanted and answered here */
 
-/* `endpoint` answers PINGs after all: links that were made while it was held to be mute get their
- * heartbeat, or a write that is stuck on one of them would never be found. */
+/* `endpoint` may be asked again: what its links are waiting for is due earlier than they know, and
+ * a write that is stuck on one of them would never be found. */
 void stwi_conn_unmuted(struct stwi_core *core, const struct stwi_endpoint *endpoint);
 
 /* conn_in.c */

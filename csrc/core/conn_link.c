@@ -234,11 +234,8 @@ void stwi_conn_commit(struct stwi_conn *conn) {
       item->is_due = true;
   }
   struct stwi_endpoint *endpoint = conn->endpoints[ready->endpoint];
-  const bool was_mute = endpoint->is_mute;
-  stwi_endpoint_mute_retry(endpoint, conn->core->now);
-  if (was_mute && !endpoint->is_mute)
+  if (stwi_endpoint_mute_retry(endpoint, conn->core->now))
     stwi_conn_unmuted(conn->core, endpoint);
-  conn->pulse.interval_ns = stwi_conn_may_ask(conn) ? conn->config->heartbeat_interval_ns : 0;
   uint32_t jitter = 900 + (uint32_t)stwi_random_below(&conn->random, 201);
   stwi_pulse_restart(&conn->pulse, jitter, conn->core->now);
   conn->probe_id = 0;
@@ -356,13 +353,8 @@ bool stwi_conn_may_ask(const struct stwi_conn *conn) {
 void stwi_conn_unmuted(struct stwi_core *core, const struct stwi_endpoint *endpoint) {
   for (uint32_t slot = 0; slot < core->slots; slot++) {
     struct stwi_conn *conn = core->conns[slot];
-    bool is_concerned = conn != NULL && conn->active != NULL && conn->config->has_heartbeat &&
-                        conn->endpoints[conn->active->endpoint] == endpoint;
-    if (!is_concerned)
-      continue;
-    if (conn->pulse.interval_ns == 0)
-      stwi_pulse_begin(&conn->pulse, conn->config->heartbeat_interval_ns, core->now);
-    stwi_conn_dirty(conn);
+    if (conn != NULL && conn->active != NULL && conn->endpoints[conn->active->endpoint] == endpoint)
+      stwi_conn_dirty(conn);
   }
 }
 
@@ -373,11 +365,7 @@ bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) 
   if (link->barrier_count > 0)
     return stwi_endpoint_mute_strike(endpoint, conn->core->now);
   bool is_young = conn->core->now - link->up_at < STWI_STABLE_AFTER;
-  if (!is_young)
-    return false;
-  const bool was_mute = endpoint->is_mute;
-  stwi_endpoint_mute_clear(endpoint);
-  if (was_mute)
+  if (is_young && stwi_endpoint_mute_clear(endpoint))
     stwi_conn_unmuted(conn->core, endpoint);
   return false;
 }

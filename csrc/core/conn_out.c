@@ -437,9 +437,7 @@ static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id
   link->proven_bytes = barrier.out_bytes;
   link->has_pong = true;
   struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
-  const bool was_mute = endpoint->is_mute;
-  stwi_endpoint_ponged(endpoint);
-  if (was_mute)
+  if (stwi_endpoint_ponged(endpoint))
     stwi_conn_unmuted(conn->core, endpoint);
   stwi_pulse_answered(&conn->pulse, barrier.at, next, conn->core->now);
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)

@@ -69,11 +69,9 @@ void stwi_endpoints_fini(struct stwi_endpoints *endpoints) {
   }
 }
 
-void stwi_endpoint_ponged(struct stwi_endpoint *endpoint) {
+bool stwi_endpoint_ponged(struct stwi_endpoint *endpoint) {
   endpoint->has_pong = true;
-  endpoint->is_mute = false;
-  endpoint->mute_strikes = 0;
-  endpoint->is_acquitted = true;
+  return stwi_endpoint_mute_clear(endpoint);
 }
 
 bool stwi_endpoint_mute_strike(struct stwi_endpoint *endpoint, stwi_time now) {
@@ -85,15 +83,18 @@ bool stwi_endpoint_mute_strike(struct stwi_endpoint *endpoint, stwi_time now) {
   return !endpoint->is_acquitted;
 }
 
-void stwi_endpoint_mute_retry(struct stwi_endpoint *endpoint, stwi_time now) {
+bool stwi_endpoint_mute_retry(struct stwi_endpoint *endpoint, stwi_time now) {
   if (!endpoint->is_mute || now - endpoint->mute_since < MUTE_RETRY)
-    return;
+    return false;
   endpoint->is_mute = false;
   endpoint->mute_strikes = MUTE_STRIKES - 1;
+  return true;
 }
 
-void stwi_endpoint_mute_clear(struct stwi_endpoint *endpoint) {
+bool stwi_endpoint_mute_clear(struct stwi_endpoint *endpoint) {
+  bool was_mute = endpoint->is_mute;
   endpoint->is_mute = false;
   endpoint->mute_strikes = 0;
   endpoint->is_acquitted = true;
+  return was_mute;
 }

@@ -30,15 +30,16 @@ struct stwi_endpoint *stwi_endpoint_hold(struct stwi_endpoints *endpoints, const
 void stwi_endpoint_drop(struct stwi_endpoints *endpoints, struct stwi_endpoint *endpoint);
 void stwi_endpoints_fini(struct stwi_endpoints *endpoints);
 
-/* An answered PING: it is not mute. */
-void stwi_endpoint_ponged(struct stwi_endpoint *endpoint);
+/* An answered PING: it is not mute.  True: it was held to be. */
+bool stwi_endpoint_ponged(struct stwi_endpoint *endpoint);
 /* A link ended that was up and had not answered its PINGs.  Two in a row, and never an answer from
  * this endpoint before: it is mute.  True: the PINGs may be to blame, so the next link shows more
  * than waiting does. */
 bool stwi_endpoint_mute_strike(struct stwi_endpoint *endpoint, stwi_time now);
-/* A new link came up: after 10 minutes of muteness it is asked once more. */
-void stwi_endpoint_mute_retry(struct stwi_endpoint *endpoint, stwi_time now);
-/* A link that was never asked died young too: the PINGs were not to blame. */
-void stwi_endpoint_mute_clear(struct stwi_endpoint *endpoint);
+/* A new link came up: after 10 minutes of muteness it is asked once more, which is true then. */
+bool stwi_endpoint_mute_retry(struct stwi_endpoint *endpoint, stwi_time now);
+/* A link that was never asked died young too: the PINGs were not to blame.  True: it was held to be
+ * mute. */
+bool stwi_endpoint_mute_clear(struct stwi_endpoint *endpoint);
 
 #endif

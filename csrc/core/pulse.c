@@ -26,11 +26,6 @@ static void restart_idle(struct stwi_pulse *pulse, stwi_time now) {
   pulse->idle_due = plus(now, pulse->interval_ns / 1000 * pulse->jitter_permille);
 }
 
-void stwi_pulse_begin(struct stwi_pulse *pulse, uint64_t interval_ns, stwi_time now) {
-  pulse->interval_ns = interval_ns;
-  restart_idle(pulse, now);
-}
-
 void stwi_pulse_init(struct stwi_pulse *pulse, uint64_t interval_ns, uint64_t fixed_ns,
                      uint32_t jitter_permille, stwi_time now) {
   *pulse = (struct stwi_pulse){.interval_ns = interval_ns, .fixed_ns = fixed_ns};

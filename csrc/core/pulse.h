@@ -35,8 +35,6 @@ void stwi_pulse_init(struct stwi_pulse *pulse, uint64_t interval_ns, uint64_t fi
                      uint32_t jitter_permille, stwi_time now);
 /* A new link of the same conn: clocks restart, what was learnt about the path stays. */
 void stwi_pulse_restart(struct stwi_pulse *pulse, uint32_t jitter_permille, stwi_time now);
-/* From now on a link that is not heard for `interval_ns` is asked; it was not before. */
-void stwi_pulse_begin(struct stwi_pulse *pulse, uint64_t interval_ns, stwi_time now);
 void stwi_pulse_heard(struct stwi_pulse *pulse, stwi_time now);
 /* A question left (a barrier was written) at `now`. Only the oldest open one matters. */
 void stwi_pulse_asked(struct stwi_pulse *pulse, stwi_time now);
