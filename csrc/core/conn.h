@@ -241,6 +241,9 @@ bool stwi_conn_may_ask(const struct stwi_conn *conn); /* PINGs are wanted and an
 void stwi_conn_unmuted(struct stwi_core *core, const struct stwi_endpoint *endpoint);
 
 /* conn_in.c */
+/* Writes "<what> <code>: <words>": the peer's own words, made harmless for a log line. */
+void stwi_conn_describe(char *text, size_t size, const char *what, uint32_t code,
+                        struct stwi_text words);
 void stwi_conn_bytes(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *bytes,
                      size_t size);
 
@@ -334,6 +337,9 @@ stwi_time stwi_barrier_due(const struct stwi_conn *conn);
 struct stwi_conn *stwi_conn_new(struct stwi_core *core, const struct stwi_input *input);
 void stwi_conn_free(struct stwi_conn *conn);
 void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input);
+/* When to ask for credentials ahead of their end: after nine tenths of their time, early enough to
+ * move to another link before they end.  0: never. */
+stwi_time stwi_conn_refresh_time(uint64_t valid_ms, stwi_time now);
 /* Stops or goes on reading the active link. */
 void stwi_conn_pause(struct stwi_conn *conn, bool on);
 void stwi_conn_tell_pause(struct stwi_conn *conn);

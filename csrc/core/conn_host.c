@@ -138,8 +138,7 @@ static void on_opening(struct stwi_conn *conn, const struct stwi_input *input) {
     item->is_due = conn->active != NULL || (conn->has_sessions && conn->ever_online);
 }
 
-/* Nine tenths of their time: early enough to move to another link before they end. */
-static stwi_time refresh_time(uint64_t valid_ms, stwi_time now) {
+stwi_time stwi_conn_refresh_time(uint64_t valid_ms, stwi_time now) {
   if (valid_ms == 0 || valid_ms > STWI_NEVER / STWI_MS / 2)
     return 0;
   return now + valid_ms * STWI_MS / 10 * 9;
@@ -152,7 +151,7 @@ static void on_supply(struct stwi_conn *conn, const struct stwi_input *input) {
                                               input->u.supply.valid_ms, conn->core->now, &why);
   if (status != STW_OK)
     return;
-  conn->refresh_at = refresh_time(input->u.supply.valid_ms, conn->core->now);
+  conn->refresh_at = stwi_conn_refresh_time(input->u.supply.valid_ms, conn->core->now);
   bool was_refreshing = conn->is_refreshing;
   conn->is_refreshing = false;
   if (conn->credentials.is_waiting) {
@@ -215,9 +214,6 @@ void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input
     break;
   case STWI_IN_KICK:
     try_now(conn, STWI_LINK_KICK, STW_CAUSE_REQUESTED);
-    break;
-  case STWI_IN_CANCEL:
-    stwi_outbox_cancel(&conn->lanes[STW_LANE_DATA], input->u.cancel.number);
     break;
   case STWI_IN_EDIT:
     stwi_lanes_edit(conn->lanes, input->u.edit.id, input->u.edit.edit);

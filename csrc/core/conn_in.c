@@ -97,28 +97,25 @@ stw_cause stwi_conn_cause_of(const struct stwi_conn *conn, uint16_t code) {
   return stwi_cause_of_close(code);
 }
 
-/* The peer's own words, made harmless for a log line. */
-static void describe_close(const struct stwi_item *item, char *text, size_t size) {
-  int used = snprintf(text, size, "the server closed with %u", item->close_code);
-  if (item->size == 0 || used < 0 || (size_t)used + 3 >= size)
-    return;
-  char *out = text + used;
-  *out++ = ':';
-  *out++ = ' ';
-  size_t room = size - (size_t)used - 3;
-  for (size_t i = 0; i < item->size && i < room; i++) {
-    *out++ = item->data[i] >= 0x20 && item->data[i] < 0x7f ? (char)item->data[i] : '?';
+void stwi_conn_describe(char *text, size_t size, const char *what, uint32_t code,
+                        struct stwi_text words) {
+  int used = snprintf(text, size, "%s %u%s", what, code, words.size > 0 ? ": " : "");
+  size_t at = used < 0 ? 0 : (size_t)used;
+  for (size_t i = 0; i < words.size && at + 1 < size; i++) {
+    text[at++] = words.data[i] >= 0x20 && words.data[i] < 0x7f ? words.data[i] : '?';
   }
-  *out = '\0';
+  if (at < size)
+    text[at] = '\0';
 }
 
 static void on_close(struct stwi_conn *conn, struct stwi_link *link, const struct stwi_item *item) {
   char detail[160];
-  describe_close(item, detail, sizeof detail);
+  const struct stwi_text words = {(const char *)item->data, item->size};
+  stwi_conn_describe(detail, sizeof detail, "the server closed with", item->close_code, words);
   struct stwi_link_end end = {
       .cause = stwi_conn_cause_of(conn, item->close_code),
       .close_code = item->close_code,
-      .hint = stwi_hint_parse((const char *)item->data, item->size),
+      .hint = stwi_hint_parse(words.data, words.size),
       .detail = detail,
   };
   uint16_t echo = item->close_code == STWI_CLOSE_NONE ? STWI_CLOSE_NONE : item->close_code;

@@ -109,18 +109,6 @@ static void break_link(struct stwi_conn *conn, struct stwi_link *link, uint16_t 
   link_over(conn, link, code == 1009 ? STW_CAUSE_INBOUND_TOO_BIG : STW_CAUSE_SESSION_ERROR, 0, why);
 }
 
-/* The peer's own words, made harmless for a log line. */
-static void describe(char *text, size_t size, const char *what, uint32_t code,
-                     struct stwi_text words) {
-  int used = snprintf(text, size, "%s %u%s", what, code, words.size > 0 ? ": " : "");
-  size_t at = used < 0 ? 0 : (size_t)used;
-  for (size_t i = 0; i < words.size && at + 1 < size; i++) {
-    text[at++] = words.data[i] >= 0x20 && words.data[i] < 0x7f ? words.data[i] : '?';
-  }
-  if (at < size)
-    text[at] = '\0';
-}
-
 /* ---- the store ---- */
 
 static void store_session(struct stwi_conn *conn) {
@@ -247,8 +235,8 @@ static void on_refused(struct stwi_conn *conn, struct stwi_link *link,
                        const struct stwi_sframe *frame) {
   char detail[160];
   uint32_t code = frame->u.close.code;
-  describe(detail, sizeof detail, "the server refused the session with code", code,
-           frame->u.close.text);
+  stwi_conn_describe(detail, sizeof detail, "the server refused the session with code", code,
+                     frame->u.close.text);
   if (code == STWI_REFUSE_STALE) {
     on_stale(conn, link, detail);
     return;
@@ -347,8 +335,8 @@ static void reject(struct stwi_conn *conn, stw_lane lane, uint64_t number, stw_c
 
 static void on_nacked(struct stwi_conn *conn, const struct stwi_sframe *frame) {
   char detail[160];
-  describe(detail, sizeof detail, "the server refused it with code", frame->u.nack.code,
-           frame->u.nack.text);
+  stwi_conn_describe(detail, sizeof detail, "the server refused it with code", frame->u.nack.code,
+                     frame->u.nack.text);
   reject(conn, frame->u.nack.lane, frame->u.nack.number, STW_CAUSE_BAD_PAYLOAD, detail);
 }
 
@@ -376,7 +364,8 @@ static void on_close(struct stwi_conn *conn, struct stwi_link *link,
   char detail[160];
   uint32_t given = frame->u.close.code;
   uint16_t code = given > UINT16_MAX ? 0 : (uint16_t)given;
-  describe(detail, sizeof detail, "the server closed the session with", given, frame->u.close.text);
+  stwi_conn_describe(detail, sizeof detail, "the server closed the session with", given,
+                     frame->u.close.text);
   struct stwi_link_end end = {
       .cause = stwi_conn_cause_of(conn, code),
       .close_code = code,
@@ -388,11 +377,10 @@ static void on_close(struct stwi_conn *conn, struct stwi_link *link,
 }
 
 static void on_auth(struct stwi_conn *conn, const struct stwi_sframe *frame) {
-  stwi_time now = conn->core->now;
-  uint64_t ms = frame->u.auth.expires_ms;
   if (frame->u.auth.is_ok) {
-    if (ms > 0 && ms < STWI_NEVER / STWI_MS / 2)
-      conn->refresh_at = now + ms * STWI_MS / 10 * 9;
+    stwi_time at = stwi_conn_refresh_time(frame->u.auth.expires_ms, conn->core->now);
+    if (at != 0)
+      conn->refresh_at = at;
   } else if (stwi_conn_can_hedge(conn)) {
     stwi_conn_apply(conn, STWI_LINK_AUTH_EXPIRING, STW_CAUSE_AUTH_EXPIRING);
   }

@@ -29,7 +29,6 @@ enum stwi_input_kind {
   STWI_IN_FORGET, /* the slot is free when its links have all said DOWN */
   STWI_IN_KICK,
   STWI_IN_SUBMIT,  /* takes u.submit.chunks: admitted messages */
-  STWI_IN_CANCEL,  /* u.cancel.number */
   STWI_IN_OPENING, /* u.opening */
   STWI_IN_HOST_READY,
   STWI_IN_SUPPLY,    /* u.supply */
@@ -92,9 +91,6 @@ struct stwi_input {
     struct {
       struct stwi_chunk *chunks;
     } submit;
-    struct {
-      uint64_t number;
-    } cancel;
     struct {
       const char *key;
       const void *data; /* NULL removes */

@@ -238,17 +238,17 @@ stw_status stwi_lanes_edit(struct stwi_outbox lanes[STW_LANE_COUNT], stw_message
   if (msg == NULL)
     return STW_E_NOT_FOUND;
   struct stwi_outbox *outbox = &lanes[msg->lane];
-  if (edit == STW_EDIT_CANCEL && is_parked(msg)) {
+  if (edit == STW_EDIT_CANCEL && !is_parked(msg))
+    return stwi_outbox_cancel(outbox, msg->number);
+  if (edit == STW_EDIT_CANCEL) {
     forget(outbox, msg, STWI_MSG_CANCEL);
     return STW_OK;
   }
-  const bool is_fresh = msg->state == STW_MESSAGE_QUEUED && msg->attempts == 0;
-  if (!is_fresh || (edit != STW_EDIT_CANCEL && edit != STW_EDIT_HOLD))
+  if (edit != STW_EDIT_HOLD || is_parked(msg) || msg->attempts > 0)
     return STW_E_STATE;
-  if (edit == STW_EDIT_HOLD && !stwi_parked_reserve(outbox->parked))
+  if (!stwi_parked_reserve(outbox->parked))
     return STW_E_MEMORY;
-  stwi_outbox_end(outbox, msg, edit == STW_EDIT_HOLD ? STWI_MSG_HOLD : STWI_MSG_CANCEL,
-                  STW_CAUSE_REQUESTED);
+  stwi_outbox_end(outbox, msg, STWI_MSG_HOLD, STW_CAUSE_REQUESTED);
   return STW_OK;
 }
 

@@ -422,7 +422,10 @@ void world_close(struct world *world, uint32_t conn, uint64_t timeout_ns) {
 }
 
 void world_cancel(struct world *world, uint32_t conn, uint64_t number) {
-  const struct stwi_input input = {.kind = STWI_IN_CANCEL, .conn = conn, .u.cancel.number = number};
+  const struct stwi_conn *inside = world_inside(world, conn);
+  const uint64_t stream = inside == NULL ? 0 : inside->stream;
+  const struct stwi_input input = {
+      .kind = STWI_IN_EDIT, .conn = conn, .u.edit = {{stream, number}, STW_EDIT_CANCEL}};
   world_input(world, &input);
 }
 
