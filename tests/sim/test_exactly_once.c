@@ -256,7 +256,7 @@ static void planted_bugs_of_the_hosts_are_found(void **unused) {
   (void)unused;
   const uint64_t seed = test_seed("test_exactly_once");
   for (enum bug bug = NO_BUG + 1; bug < BUG_COUNT; bug++) {
-    const struct life life = {.target = 500, .has_crashes = true, .bug = bug};
+    const struct life life = {.target = 5000, .has_crashes = true, .bug = bug};
     struct stwi_verdict verdict;
     uint64_t lives = 0;
     while (lives < 200 && live(seed + lives, &life, &verdict))
