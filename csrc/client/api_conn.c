@@ -277,13 +277,14 @@ static stw_status check_processed(const struct stwi_port *port, stw_lane lane, u
     return stwi_error(STW_E_CLOSED, "the conn is closed or failed: nobody is left to tell; commit "
                                     "the number and pass it back with inbound_from");
   }
-  if (number <= port->arrived[lane])
+  const uint64_t arrived = atomic_load(&port->arrived[lane]);
+  if (number <= arrived)
     return STW_OK;
   return stwi_error(STW_E_ARGUMENT,
                     "message %llu of the %s lane has not arrived, the last one was %llu; pass the "
                     "number of a message that came",
                     (unsigned long long)number, stw_lane_at((size_t)lane)->name,
-                    (unsigned long long)port->arrived[lane]);
+                    (unsigned long long)arrived);
 }
 
 stw_status stw_conn_processed(stw_conn conn, stw_lane lane, uint64_t number) {

@@ -6,8 +6,6 @@
 #include "client/outbox_inside.h"
 #include "io/envelope_export.h"
 
-#define DETAIL_BYTES 200
-
 stw_status stwi_outbox_explain(stw_status status, stw_message_id id) {
   unsigned long long number = (unsigned long long)id.number;
   switch (status) {
@@ -48,7 +46,7 @@ stw_status stw_outbox_open(const char *path, bool may_edit, stw_outbox *outbox) 
   if (path == NULL || path[0] == '\0' || outbox == NULL) {
     return stwi_error(STW_E_ARGUMENT, "stw_outbox_open needs a path and a place for the handle");
   }
-  char detail[DETAIL_BYTES] = "";
+  char detail[STWI_DETAIL_BYTES] = "";
   struct stwi_store_file *opened;
   const stw_status status = stwi_store_file_open(path, may_edit, &opened, detail);
   if (status != STW_OK)
@@ -194,7 +192,7 @@ stw_status stw_outbox_import(stw_outbox outbox, const char *path, uint64_t *coun
   stw_status status = hold(outbox, &held);
   if (status != STW_OK)
     return status;
-  char detail[DETAIL_BYTES] = "";
+  char detail[STWI_DETAIL_BYTES] = "";
   struct stwi_chunk *chunks = NULL;
   status = stwi_export_read(path, &chunks, detail);
   if (status != STW_OK) {

@@ -41,11 +41,9 @@ void stwi_engine_put_event(struct stwi_engine *engine, struct stwi_port *port,
 
 /* What stw_conn_processed may name from now on. */
 static void note_arrived(struct stwi_port *port, const stw_event *event) {
-  stwi_port_lock(port);
-  uint64_t *arrived = &port->arrived[event->u.message.lane];
-  if (*arrived < event->u.message.id.number)
-    *arrived = event->u.message.id.number;
-  pthread_mutex_unlock(&port->lock);
+  _Atomic uint64_t *arrived = &port->arrived[event->u.message.lane];
+  if (atomic_load(arrived) < event->u.message.id.number)
+    atomic_store(arrived, event->u.message.id.number);
 }
 
 static void put_message(struct stwi_engine *engine, struct stwi_port *port,

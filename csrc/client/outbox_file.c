@@ -7,7 +7,6 @@
 #include "core/chunk.h"
 #include "io/envelope_export.h"
 
-#define DETAIL_BYTES 200
 #define PAGE 256u
 
 struct stwi_outbox_file *stwi_outbox_file_new(struct stwi_store_file *opened) {
@@ -35,26 +34,24 @@ static stw_status done(struct stwi_outbox_file *file, stw_status status, const c
   return detail[0] == '\0' ? stwi_outbox_explain(status, id) : stwi_error(status, "%s", detail);
 }
 
-static const stw_message_id no_id = {0, 0};
-
 stw_status stwi_file_list(struct stwi_outbox_file *file, const stw_outbox_filter *filter,
                           uint64_t *cursor, stw_outbox_entry *entries, size_t max, size_t *count) {
-  char detail[DETAIL_BYTES] = "";
+  char detail[STWI_DETAIL_BYTES] = "";
   pthread_mutex_lock(&file->lock);
   return done(file, stwi_store_file_list(file->file, filter, cursor, entries, max, count, detail),
-              detail, no_id);
+              detail, STWI_NO_ID);
 }
 
 stw_status stwi_file_get(struct stwi_outbox_file *file, stw_message_id id,
                          stw_outbox_entry *entry) {
-  char detail[DETAIL_BYTES] = "";
+  char detail[STWI_DETAIL_BYTES] = "";
   pthread_mutex_lock(&file->lock);
   return done(file, stwi_store_file_get(file->file, id, entry, detail), detail, id);
 }
 
 stw_status stwi_file_body(struct stwi_outbox_file *file, stw_message_id id, void *data, size_t max,
                           size_t *size) {
-  char detail[DETAIL_BYTES] = "";
+  char detail[STWI_DETAIL_BYTES] = "";
   uint8_t *body = NULL;
   size_t whole = 0;
   pthread_mutex_lock(&file->lock);
@@ -70,7 +67,7 @@ stw_status stwi_file_body(struct stwi_outbox_file *file, stw_message_id id, void
 }
 
 stw_status stwi_file_edit(struct stwi_outbox_file *file, stw_message_id id, stw_edit edit) {
-  char detail[DETAIL_BYTES] = "";
+  char detail[STWI_DETAIL_BYTES] = "";
   pthread_mutex_lock(&file->lock);
   return done(file, stwi_store_file_edit(file->file, id, edit, detail), detail, id);
 }
@@ -106,7 +103,7 @@ static stw_status put_all(struct stwi_outbox_file *file, struct stwi_export *exp
 
 stw_status stwi_file_export(struct stwi_outbox_file *file, const stw_outbox_filter *filter,
                             const char *path, uint64_t *count) {
-  char detail[DETAIL_BYTES] = "";
+  char detail[STWI_DETAIL_BYTES] = "";
   struct stwi_export *export;
   pthread_mutex_lock(&file->lock);
   stw_status status = stwi_export_begin(path, &export, detail);
@@ -114,22 +111,22 @@ stw_status stwi_file_export(struct stwi_outbox_file *file, const stw_outbox_filt
     status = put_all(file, export, filter, detail);
     status = stwi_export_end(export, status, count, detail);
   }
-  return done(file, status, detail, no_id);
+  return done(file, status, detail, STWI_NO_ID);
 }
 
 stw_status stwi_file_import(struct stwi_outbox_file *file, struct stwi_chunk *chunks,
                             uint64_t *count) {
-  char detail[DETAIL_BYTES] = "";
+  char detail[STWI_DETAIL_BYTES] = "";
   pthread_mutex_lock(&file->lock);
   stw_status status = STW_OK;
   if (chunks != NULL)
     status = stwi_store_file_add(file->file, chunks, count, detail);
   stwi_chunk_free_list(chunks);
-  return done(file, status, detail, no_id);
+  return done(file, status, detail, STWI_NO_ID);
 }
 
 stw_status stwi_file_check(struct stwi_outbox_file *file, stw_outbox_report *report) {
-  char detail[DETAIL_BYTES] = "";
+  char detail[STWI_DETAIL_BYTES] = "";
   pthread_mutex_lock(&file->lock);
-  return done(file, stwi_store_file_check(file->file, report, detail), detail, no_id);
+  return done(file, stwi_store_file_check(file->file, report, detail), detail, STWI_NO_ID);
 }

@@ -13,6 +13,9 @@
 #include "client/port.h"
 #include "io/store.h"
 
+#define STWI_DETAIL_BYTES 200u /* the sentence of a store */
+#define STWI_NO_ID ((stw_message_id){0, 0})
+
 /* As the calls of outbox.h, their arguments checked; the sentences are set. */
 stw_status stwi_live_list(struct stwi_port *port, const stw_outbox_filter *filter, uint64_t *cursor,
                           stw_outbox_entry *entries, size_t max, size_t *count);

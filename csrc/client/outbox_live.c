@@ -7,10 +7,7 @@
 #include "client/error.h"
 #include "io/envelope_export.h"
 
-#define DETAIL_BYTES 200
 #define IDS_MAX 1024u
-
-static const stw_message_id no_id = {0, 0};
 
 /* Asks the engine thread; after E_TIMEOUT the query belongs to it. */
 static stw_status ask(struct stwi_port *port, struct stwi_query *query) {
@@ -64,7 +61,7 @@ stw_status stwi_live_list(struct stwi_port *port, const stw_outbox_filter *filte
     query->cursor = *cursor;
     query->max = max;
     do {
-      status = stwi_outbox_explain(ask(port, query), no_id);
+      status = stwi_outbox_explain(ask(port, query), STWI_NO_ID);
     } while (status == STW_OK && query->count < max && query->cursor != 0);
   }
   if (status == STW_OK) {
@@ -78,7 +75,7 @@ stw_status stwi_live_list(struct stwi_port *port, const stw_outbox_filter *filte
 }
 
 static stw_status no_memory(void) {
-  return stwi_outbox_explain(STW_E_MEMORY, no_id);
+  return stwi_outbox_explain(STW_E_MEMORY, STWI_NO_ID);
 }
 
 stw_status stwi_live_get(struct stwi_port *port, stw_message_id id, stw_outbox_entry *entry) {
@@ -215,10 +212,9 @@ stw_status stwi_live_edit(struct stwi_port *port, stw_message_id id, stw_edit ed
 
 static stw_status put_page(struct stwi_query *query, struct stwi_export *export, char *detail) {
   stw_status status = STW_OK;
-  for (struct stwi_chunk *chunk = query->chunks; chunk != NULL; chunk = chunk->next)
-    for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL && status == STW_OK;
-         msg = stwi_chunk_after(msg))
-      status = stwi_export_put(export, msg, detail);
+  for (struct stwi_msg *msg = stwi_chunks_first(query->chunks); msg != NULL && status == STW_OK;
+       msg = stwi_chunks_after(msg))
+    status = stwi_export_put(export, msg, detail);
   stwi_chunk_free_list(query->chunks);
   query->chunks = NULL;
   return status;
@@ -237,7 +233,7 @@ static stw_status put_all(struct stwi_port *port, struct stwi_query *query,
 
 stw_status stwi_live_export(struct stwi_port *port, const stw_outbox_filter *filter,
                             const char *path, uint64_t *count) {
-  char detail[DETAIL_BYTES] = "";
+  char detail[STWI_DETAIL_BYTES] = "";
   struct stwi_export *export;
   struct stwi_query *query = query_for(STWI_QUERY_COPY, filter);
   if (query == NULL)
@@ -250,20 +246,14 @@ stw_status stwi_live_export(struct stwi_port *port, const stw_outbox_filter *fil
   stwi_query_drop(query);
   if (status != STW_OK && detail[0] != '\0')
     return stwi_error(status, "%s", detail);
-  return stwi_outbox_explain(status, no_id);
+  return stwi_outbox_explain(status, STWI_NO_ID);
 }
 
 /* The next up to IDS_MAX ids from *msg on, which moves on. */
-static size_t take_ids(struct stwi_chunk **chunk, struct stwi_msg **msg, stw_message_id *ids) {
+static size_t take_ids(struct stwi_msg **msg, stw_message_id *ids) {
   size_t count = 0;
-  while (*chunk != NULL && count < IDS_MAX) {
-    if (*msg == NULL)
-      *msg = stwi_chunk_first(*chunk);
-    for (; *msg != NULL && count < IDS_MAX; *msg = stwi_chunk_after(*msg))
-      ids[count++] = (*msg)->id;
-    if (*msg == NULL)
-      *chunk = (*chunk)->next;
-  }
+  for (; *msg != NULL && count < IDS_MAX; *msg = stwi_chunks_after(*msg))
+    ids[count++] = (*msg)->id;
   return count;
 }
 
@@ -273,22 +263,14 @@ static stw_status mark_known(struct stwi_port *port, struct stwi_chunk *chunks, 
   if (query != NULL)
     query->ids = calloc(IDS_MAX, sizeof *query->ids);
   stw_status status = query == NULL || query->ids == NULL ? STW_E_MEMORY : STW_OK;
-  struct stwi_chunk *chunk = chunks, *mark_chunk = chunks;
-  struct stwi_msg *msg = NULL, *mark = NULL;
+  struct stwi_msg *asked = stwi_chunks_first(chunks), *mark = asked;
   *known = 0;
-  while (status == STW_OK && (query->count = take_ids(&chunk, &msg, query->ids)) > 0) {
+  while (status == STW_OK && (query->count = take_ids(&asked, query->ids)) > 0) {
     status = ask(port, query);
     for (size_t i = 0; i < query->count && status == STW_OK; i++) {
-      while (mark == NULL) {
-        mark = stwi_chunk_first(mark_chunk);
-        if (mark == NULL)
-          mark_chunk = mark_chunk->next;
-      }
       mark->id = query->ids[i];
       *known += mark->id.number == 0;
-      mark = stwi_chunk_after(mark);
-      if (mark == NULL)
-        mark_chunk = mark_chunk->next;
+      mark = stwi_chunks_after(mark);
     }
   }
   if (query != NULL)
@@ -338,7 +320,7 @@ stw_status stwi_live_import(struct stwi_port *port, struct stwi_chunk *chunks, u
     status = STW_E_MEMORY;
   if (status != STW_OK) {
     stwi_chunk_free_list(chunks);
-    return stwi_outbox_explain(status, no_id);
+    return stwi_outbox_explain(status, STWI_NO_ID);
   }
   return chunks == NULL ? STW_OK : stwi_port_admit_copies(port, chunks, count);
 }

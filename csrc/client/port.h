@@ -53,7 +53,8 @@ struct stwi_port {
   uint64_t stream;                    /* lowest bit 0: of the data lane */
   uint64_t processed[STW_LANE_COUNT]; /* inbound: by the host; told with the news */
   bool has_processed;
-  uint64_t arrived[STW_LANE_COUNT]; /* inbound: highest number put into the box */
+  /* inbound: highest number put into the box; written by the engine thread alone */
+  _Atomic uint64_t arrived[STW_LANE_COUNT];
   stw_conn_view view;
   uint64_t metrics[STW_METRIC_COUNT];
 

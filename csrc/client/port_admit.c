@@ -246,14 +246,13 @@ static stw_status check_copy(const struct stwi_port *port, const struct stwi_msg
 
 static stw_status check_copies(struct stwi_port *port, struct stwi_chunk *chunks, struct sum *sum) {
   *sum = (struct sum){0, 0};
-  for (struct stwi_chunk *chunk = chunks; chunk != NULL; chunk = chunk->next) {
-    for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg)) {
-      stw_status status = check_copy(port, msg);
-      if (status != STW_OK)
-        return status;
-      sum->messages++;
-      sum->bytes += msg->size;
-    }
+  for (struct stwi_msg *msg = stwi_chunks_first(chunks); msg != NULL;
+       msg = stwi_chunks_after(msg)) {
+    stw_status status = check_copy(port, msg);
+    if (status != STW_OK)
+      return status;
+    sum->messages++;
+    sum->bytes += msg->size;
   }
   uint64_t standing = port->admitted_messages - port->released_messages + port->ends_waiting;
   uint64_t bytes = port->admitted_bytes - port->released_bytes;

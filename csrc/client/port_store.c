@@ -49,11 +49,10 @@ static void wake(void *owner) {
 
 static void count_restored(struct stwi_port *port) {
   uint64_t messages = 0, bytes = 0, parked = 0;
-  for (struct stwi_chunk *chunk = port->restored.chunks; chunk != NULL; chunk = chunk->next) {
-    for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg)) {
-      messages++;
-      bytes += msg->size;
-    }
+  for (struct stwi_msg *msg = stwi_chunks_first(port->restored.chunks); msg != NULL;
+       msg = stwi_chunks_after(msg)) {
+    messages++;
+    bytes += msg->size;
   }
   for (struct stwi_chunk *chunk = port->restored.parked; chunk != NULL; chunk = chunk->next)
     parked += chunk->count;
@@ -67,7 +66,8 @@ static void count_restored(struct stwi_port *port) {
 static void note_processed(struct stwi_port *port, const struct stwi_conn_config *config) {
   const uint64_t *from =
       config->has_inbound_from ? config->inbound_from : port->restored.session.processed;
-  memcpy(port->arrived, from, sizeof port->arrived);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    atomic_store(&port->arrived[lane], from[lane]);
   memcpy(port->processed, from, sizeof port->processed);
 }
 

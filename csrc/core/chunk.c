@@ -73,6 +73,17 @@ struct stwi_msg *stwi_chunk_after(struct stwi_msg *msg) {
   return next == msg->home->bytes + msg->home->used ? NULL : (void *)next;
 }
 
+struct stwi_msg *stwi_chunks_first(struct stwi_chunk *list) {
+  while (list != NULL && list->count == 0)
+    list = list->next;
+  return list == NULL ? NULL : stwi_chunk_first(list);
+}
+
+struct stwi_msg *stwi_chunks_after(struct stwi_msg *msg) {
+  struct stwi_msg *after = stwi_chunk_after(msg);
+  return after == NULL ? stwi_chunks_first(msg->home->next) : after;
+}
+
 stwi_time stwi_msg_due(const struct stwi_msg *msg) {
   if (msg->ttl_ns == 0)
     return STWI_NEVER;

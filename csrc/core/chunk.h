@@ -69,6 +69,10 @@ struct stwi_msg *stwi_chunk_after(struct stwi_msg *msg);
 stwi_time stwi_msg_due(const struct stwi_msg *msg);
 bool stwi_msg_has_id(const struct stwi_msg *msg, stw_message_id id);
 
+/* Walks a list of chunks likewise; chunks without a message are passed over. */
+struct stwi_msg *stwi_chunks_first(struct stwi_chunk *list);
+struct stwi_msg *stwi_chunks_after(struct stwi_msg *msg);
+
 const uint8_t *stwi_msg_key(const struct stwi_msg *msg);
 const uint8_t *stwi_msg_body(const struct stwi_msg *msg);
 

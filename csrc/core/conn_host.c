@@ -92,11 +92,10 @@ void stwi_conn_free(struct stwi_conn *conn) {
 }
 
 static void on_submit(struct stwi_conn *conn, struct stwi_chunk *chunks) {
-  for (struct stwi_chunk *chunk = chunks; chunk != NULL; chunk = chunk->next) {
-    for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg)) {
-      conn->metrics[STW_METRIC_SENT] += !msg->is_move;
-      conn->metrics[STW_METRIC_SENT_BYTES] += msg->size;
-    }
+  for (struct stwi_msg *msg = stwi_chunks_first(chunks); msg != NULL;
+       msg = stwi_chunks_after(msg)) {
+    conn->metrics[STW_METRIC_SENT] += !msg->is_move;
+    conn->metrics[STW_METRIC_SENT_BYTES] += msg->size;
   }
   if (!stwi_lanes_take(conn->lanes, chunks, conn->core->now)) {
     stwi_chunk_free_list(chunks);

@@ -66,11 +66,10 @@ struct need {
 
 static bool reserve(struct stwi_outbox lanes[STW_LANE_COUNT], struct stwi_chunk *chunks) {
   struct need needs[STW_LANE_COUNT] = {{0, 0}};
-  for (struct stwi_chunk *chunk = chunks; chunk != NULL; chunk = chunk->next) {
-    for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg)) {
-      needs[msg->lane].messages++;
-      needs[msg->lane].keyed += msg->key_size > 0;
-    }
+  for (struct stwi_msg *msg = stwi_chunks_first(chunks); msg != NULL;
+       msg = stwi_chunks_after(msg)) {
+    needs[msg->lane].messages++;
+    needs[msg->lane].keyed += msg->key_size > 0;
   }
   bool has_room = true;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)

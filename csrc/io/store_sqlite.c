@@ -302,14 +302,7 @@ static void adopt(struct opening *opening, const char *name) {
   stwi_sql_place_close(&place);
 }
 
-static stw_status begin_own(struct opening *opening) {
-  char path[STWI_SQL_PATH_BYTES];
-  const int length = snprintf(path, sizeof path, "%s" NAME_PREFIX "%016" PRIx64 NAME_SUFFIX,
-                              opening->options->path, stwi_clock_random());
-  if (length < 0 || (size_t)length >= sizeof path) {
-    stwi_sql_say(opening->detail, "%s: too long a path", stwi_sql_tail(opening->options->path));
-    return STW_E_STORE;
-  }
+static stw_status open_at(struct opening *opening, const char *path) {
   stw_status status = stwi_sql_place_open(&opening->place, path, STWI_SQL_OWN, opening->detail);
   if (status != STW_OK)
     return status;
@@ -319,6 +312,17 @@ static stw_status begin_own(struct opening *opening) {
   if (status != STW_OK)
     stwi_sql_place_close(&opening->place);
   return status;
+}
+
+static stw_status begin_own(struct opening *opening) {
+  char path[STWI_SQL_PATH_BYTES];
+  const int length = snprintf(path, sizeof path, "%s" NAME_PREFIX "%016" PRIx64 NAME_SUFFIX,
+                              opening->options->path, stwi_clock_random());
+  if (length < 0 || (size_t)length >= sizeof path) {
+    stwi_sql_say(opening->detail, "%s: too long a path", stwi_sql_tail(opening->options->path));
+    return STW_E_STORE;
+  }
+  return open_at(opening, path);
 }
 
 static void adopt_all(struct opening *opening, struct dirent **names, int count, int first) {
@@ -366,19 +370,6 @@ static stw_status open_folder(struct opening *opening) {
 
 /* ---- open ---- */
 
-static stw_status open_file(struct opening *opening) {
-  stw_status status =
-      stwi_sql_place_open(&opening->place, opening->options->path, STWI_SQL_OWN, opening->detail);
-  if (status != STW_OK)
-    return status;
-  fresh_meta(opening->options, &opening->meta);
-  status = stwi_sql_enter(&opening->sql, &opening->place, &opening->meta, opening->restored,
-                          opening->health, opening->detail);
-  if (status != STW_OK)
-    stwi_sql_place_close(&opening->place);
-  return status;
-}
-
 /* Fills what the caller gets beside the messages, and those again if a folder added some. */
 static stw_status finish(struct opening *opening) {
   struct stwi_restored *restored = opening->restored;
@@ -406,7 +397,7 @@ stw_status stwi_store_sqlite_open(const struct stwi_store_options *options,
       .options = options, .restored = restored, .health = health, .detail = detail};
   const size_t length = strlen(options->path);
   const bool is_folder = length > 0 && options->path[length - 1] == '/';
-  stw_status status = is_folder ? open_folder(&opening) : open_file(&opening);
+  stw_status status = is_folder ? open_folder(&opening) : open_at(&opening, options->path);
   if (status == STW_OK) {
     status = finish(&opening);
     if (status == STW_OK)

@@ -557,21 +557,19 @@ static int check_pages(sqlite3 *db, stw_outbox_report *report) {
 }
 
 static void count_queued(const struct stwi_restored *found, stw_outbox_report *report) {
-  for (struct stwi_chunk *chunk = found->chunks; chunk != NULL; chunk = chunk->next) {
-    for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg)) {
-      report->queued[msg->lane]++;
-      report->queued_bytes[msg->lane] += msg->size;
-    }
+  struct stwi_msg *msg = stwi_chunks_first(found->chunks);
+  for (; msg != NULL; msg = stwi_chunks_after(msg)) {
+    report->queued[msg->lane]++;
+    report->queued_bytes[msg->lane] += msg->size;
   }
 }
 
 static void count_parked(const struct stwi_restored *found, stw_outbox_report *report) {
-  for (struct stwi_chunk *chunk = found->parked; chunk != NULL; chunk = chunk->next) {
-    for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg)) {
-      report->held += msg->state == STW_MESSAGE_HELD;
-      report->dead += msg->state == STW_MESSAGE_DEAD;
-      report->unknown += msg->state == STW_MESSAGE_UNKNOWN;
-    }
+  struct stwi_msg *msg = stwi_chunks_first(found->parked);
+  for (; msg != NULL; msg = stwi_chunks_after(msg)) {
+    report->held += msg->state == STW_MESSAGE_HELD;
+    report->dead += msg->state == STW_MESSAGE_DEAD;
+    report->unknown += msg->state == STW_MESSAGE_UNKNOWN;
   }
 }
 

@@ -37,6 +37,26 @@ static void messages_come_back_in_order_with_key_and_body(void **unused) {
   assert_int_equal(failing_mem_live, 0);
 }
 
+static void a_list_is_walked_past_empty_chunks(void **unused) {
+  (void)unused;
+  static const unsigned counts[] = {0, 3, 0, 0, 1, 0};
+  struct stwi_chunk *list = NULL, **end = &list;
+  uint64_t number = 0;
+  assert_null(stwi_chunks_first(NULL));
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    *end = stwi_chunk_new(512);
+    for (unsigned k = 0; k < counts[i]; k++)
+      stwi_chunk_append(*end, NULL, 0, "body", 4)->number = number++;
+    end = &(*end)->next;
+  }
+  uint64_t seen = 0;
+  for (struct stwi_msg *msg = stwi_chunks_first(list); msg != NULL; msg = stwi_chunks_after(msg))
+    assert_int_equal(msg->number, seen++);
+  assert_int_equal(seen, number);
+  stwi_chunk_free_list(list);
+  assert_int_equal(failing_mem_live, 0);
+}
+
 static void the_footprint_is_what_a_message_takes(void **unused) {
   (void)unused;
   for (uint32_t size = 0; size < 100; size++) {
@@ -111,6 +131,7 @@ static void memory_of_another_goes_back_to_it(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(messages_come_back_in_order_with_key_and_body),
+      cmocka_unit_test(a_list_is_walked_past_empty_chunks),
       cmocka_unit_test(the_footprint_is_what_a_message_takes),
       cmocka_unit_test(one_byte_too_little_room_is_refused),
       cmocka_unit_test(sizes_past_the_address_space_have_no_footprint),
