@@ -10,15 +10,14 @@
 #include <cmocka.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "kept.h"
 
 static struct host host;
-static char folder[] = P_tmpdir "/steadwire-store-XXXXXX", path[64], elsewhere[64];
+static char folder[KEPT_FOLDER], path[KEPT_PATH], elsewhere[KEPT_PATH];
 
 static int set_up(void **state) {
   (void)state;
-  memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
-  assert_non_null(mkdtemp(folder));
+  kept_folder(folder);
   snprintf(path, sizeof path, "%s/outbox", folder);
   snprintf(elsewhere, sizeof elsewhere, "%s/export", folder);
   host_init(&host);
@@ -26,27 +25,12 @@ static int set_up(void **state) {
   return 0;
 }
 
-/* With what SQLite keeps beside it; a file closed by a tool leaves that behind. */
-static void remove_file(const char *name) {
-  static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
-  char whole[80];
-  for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-    snprintf(whole, sizeof whole, "%s%s", name, suffixes[i]);
-    unlink(whole);
-  }
-}
-
 static int tear_down(void **state) {
   (void)state;
   host_fini(&host);
-  remove_file(path);
+  kept_remove(path);
   unlink(elsewhere);
   return rmdir(folder); /* fails where something was left behind */
-}
-
-static stw_conn open_kept(void) {
-  const char *options[] = {"outbox", path, "durability", "process", NULL};
-  return host_open(&host, 1, options);
 }
 
 static void send_on(stw_conn conn, stw_lane lane, const char *text, stw_message_id *id) {
@@ -57,12 +41,12 @@ static void send_on(stw_conn conn, stw_lane lane, const char *text, stw_message_
 static void what_was_sent_survives_the_conn_and_its_ids_stay(void **state) {
   (void)state;
   stw_message_id data, control;
-  stw_conn conn = open_kept();
+  stw_conn conn = kept_open(&host, path);
   send_on(conn, STW_LANE_DATA, "later", &data);
   send_on(conn, STW_LANE_CONTROL, "first", &control);
   assert_int_equal(control.stream, data.stream | 1);
   assert_int_equal(stw_conn_free(conn), STW_OK);
-  conn = open_kept();
+  conn = kept_open(&host, path);
   const struct host_event *found = host_wait(&host, conn, STW_EVENT_STORE);
   assert_non_null(found);
   assert_int_equal(found->event.u.store.health, STW_STORE_RECOVERED);
@@ -86,7 +70,7 @@ static void a_message_can_be_held_released_moved_and_carried_elsewhere(void **st
   (void)state;
   stw_message_id one, two;
   stw_outbox_entry entry;
-  stw_conn conn = open_kept();
+  stw_conn conn = kept_open(&host, path);
   send_on(conn, STW_LANE_DATA, "one", &one);
   send_on(conn, STW_LANE_DATA, "two", &two);
   const stw_outbox outbox = stw_outbox_of(conn);
@@ -119,7 +103,7 @@ static void a_file_in_use_is_locked_and_one_at_rest_can_be_edited(void **state) 
   (void)state;
   stw_message_id id;
   stw_outbox file;
-  stw_conn conn = open_kept(), second;
+  stw_conn conn = kept_open(&host, path), second;
   const char *options[] = {"outbox", path, NULL};
   send_on(conn, STW_LANE_DATA, "kept", &id);
   EXPECT(host_try_open(&host, 1, options, &second), STW_E_LOCKED, "outbox");

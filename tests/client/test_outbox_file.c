@@ -10,15 +10,14 @@
 #include <cmocka.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "kept.h"
 
 static struct host host;
-static char folder[] = P_tmpdir "/steadwire-file-XXXXXX", path[64], other[64], exported[64];
+static char folder[KEPT_FOLDER], path[KEPT_PATH], other[KEPT_PATH], exported[KEPT_PATH];
 
 static int set_up(void **state) {
   (void)state;
-  memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
-  assert_non_null(mkdtemp(folder));
+  kept_folder(folder);
   snprintf(path, sizeof path, "%s/outbox", folder);
   snprintf(other, sizeof other, "%s/other", folder);
   snprintf(exported, sizeof exported, "%s/export", folder);
@@ -27,28 +26,13 @@ static int set_up(void **state) {
   return 0;
 }
 
-/* With what SQLite keeps beside it; a file closed by a tool leaves that behind. */
-static void remove_file(const char *name) {
-  static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
-  char whole[80];
-  for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-    snprintf(whole, sizeof whole, "%s%s", name, suffixes[i]);
-    unlink(whole);
-  }
-}
-
 static int tear_down(void **state) {
   (void)state;
   host_fini(&host);
-  remove_file(path);
-  remove_file(other);
+  kept_remove(path);
+  kept_remove(other);
   unlink(exported);
   return rmdir(folder); /* fails where something was left behind */
-}
-
-static stw_conn open_kept(const char *at) {
-  const char *options[] = {"outbox", at, "durability", "process", NULL};
-  return host_open(&host, 1, options);
 }
 
 /* A file with one message of the key. */
@@ -56,7 +40,7 @@ static stw_message_id make_file(const char *at, const void *key, size_t key_size
   const stw_send_options options = {
       .struct_size = sizeof options, .key = key, .key_size = key_size};
   stw_message_id id;
-  stw_conn conn = open_kept(at);
+  stw_conn conn = kept_open(&host, at);
   assert_int_equal(stw_conn_send(conn, "kept", 4, &options, &id), STW_OK);
   assert_int_equal(stw_conn_free(conn), STW_OK);
   return id;
@@ -88,7 +72,7 @@ static void what_is_no_outbox_file_is_refused(void **state) {
 static void the_file_of_a_conn_of_this_process_is_busy(void **state) {
   (void)state;
   stw_outbox file;
-  stw_conn conn = open_kept(path);
+  stw_conn conn = kept_open(&host, path);
   EXPECT(stw_outbox_open(path, true, &file), STW_E_BUSY, "outbox");
   assert_int_equal(stw_conn_free(conn), STW_OK);
   assert_int_equal(stw_outbox_open(path, true, &file), STW_OK);

@@ -10,16 +10,14 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import steadwire
 from peers.fault_proxy import FaultProxy
 from redis.asyncio import Redis
+from session_nodes import collect, connecting, node
 from steadwire.server import FencedError, Session, Sessions
 from steadwire.server.redis_store import RedisStore
 from steadwire.server.store import Changes
-from websockets.asyncio.server import serve
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server")
 
@@ -47,42 +45,20 @@ async def redis(tmp_path: Path) -> AsyncIterator[Redis]:
     await process.wait()
 
 
-@contextlib.asynccontextmanager
-async def node(sessions: Sessions, port: int = 0) -> AsyncIterator[int]:
-    async with serve(
-        sessions.websockets, "127.0.0.1", port, subprotocols=sessions.subprotocols
-    ) as server:
-        yield server.sockets[0].getsockname()[1]
-        await sessions.drain(timeout=1)
-
-
-def connecting(port: int, **options: Any) -> steadwire.connect:
-    url = f"ws://127.0.0.1:{port}"
-    return steadwire.connect(url, profile="session", retry_window=0.02, retry_cap=0.1, **options)
+async def keep_journal(session: Session) -> None:
+    """A handler whose effect and answer are one transaction."""
+    async for message in session:
+        async with message.transaction() as pipe:
+            pipe.rpush("up", message.data)
+            await session.send(f"down {message.number}")
 
 
 async def test_a_client_goes_on_at_another_node_and_nothing_is_lost_or_twice(redis: Redis) -> None:
-    async def handler(session: Session) -> None:
-        async for message in session:
-            async with message.transaction() as pipe:
-                pipe.rpush("up", message.data)
-                await session.send(f"down {message.number}")
-
-    one, two = (Sessions(handler, RedisStore(redis)) for _ in range(2))
+    one, two = (Sessions(keep_journal, RedisStore(redis)) for _ in range(2))
     down: list[str] = []
     async with node(one) as first, node(two) as second, await FaultProxy.start(first) as proxy:
-        urls = [f"ws://127.0.0.1:{port}" for port in (proxy.port, second)]
-        async with steadwire.connect(
-            urls, profile="session", retry_window=0.02, retry_cap=0.1
-        ) as conn:
-
-            async def listen() -> None:
-                async for message in conn:
-                    down.append(message.data)
-                    if len(down) == MESSAGES:
-                        return
-
-            listener = asyncio.create_task(listen())
+        async with connecting(proxy.port, second) as conn:
+            listener = asyncio.create_task(collect(conn, down, MESSAGES))
             for number in range(MESSAGES):
                 receipt = await conn.send(f"up {number}")
                 if number == MESSAGES // 2:
@@ -117,10 +93,7 @@ async def test_what_a_node_kept_for_a_client_is_sent_by_another(redis: Redis) ->
 
     one, two = Sessions(before, RedisStore(redis)), Sessions(after, RedisStore(redis))
     async with node(one) as first, node(two) as second, await FaultProxy.start(first) as proxy:
-        urls = [f"ws://127.0.0.1:{port}" for port in (proxy.port, second)]
-        async with steadwire.connect(
-            urls, profile="session", retry_window=0.02, retry_cap=0.1
-        ) as conn:
+        async with connecting(proxy.port, second) as conn:
             await conn.send("go")
             await asyncio.wait_for(begun.wait(), 5)
             await proxy.stall()
@@ -228,14 +201,7 @@ async def test_echoes_come_once_over_kills_of_the_server(redis: Redis) -> None:
 
     process, at = await start("127.0.0.1:0")
     async with connecting(at) as conn:
-
-        async def listen() -> None:
-            async for message in conn:
-                got.append(message.data)
-                if len(got) == MESSAGES:
-                    return
-
-        listener = asyncio.create_task(listen())
+        listener = asyncio.create_task(collect(conn, got, MESSAGES))
         for number in range(MESSAGES):
             await conn.send(str(number))
             if number % 70 == 69:
@@ -295,28 +261,12 @@ async def test_a_session_that_commits_during_a_transaction_does_not_fence_itself
 
 
 async def test_a_rolling_restart_loses_and_repeats_nothing(redis: Redis) -> None:
-    async def handler(session: Session) -> None:
-        async for message in session:
-            async with message.transaction() as pipe:
-                pipe.rpush("up", message.data)
-                await session.send(f"down {message.number}")
-
     down: list[str] = []
-    one, two, three = (Sessions(handler, RedisStore(redis)) for _ in range(3))
+    one, two, three = (Sessions(keep_journal, RedisStore(redis)) for _ in range(3))
     async with contextlib.AsyncExitStack() as stack:
         ports = [await stack.enter_async_context(node(sessions)) for sessions in (one, two, three)]
-        urls = [f"ws://127.0.0.1:{port}" for port in ports]
-        async with steadwire.connect(
-            urls, profile="session", retry_window=0.02, retry_cap=0.1
-        ) as conn:
-
-            async def listen() -> None:
-                async for message in conn:
-                    down.append(message.data)
-                    if len(down) == MESSAGES:
-                        return
-
-            listener = asyncio.create_task(listen())
+        async with connecting(*ports) as conn:
+            listener = asyncio.create_task(collect(conn, down, MESSAGES))
             for number in range(MESSAGES):
                 receipt = await conn.send(f"up {number}")
                 if number in (MESSAGES // 3, 2 * MESSAGES // 3):

@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import steadwire
 from face_support import until_async
 from peers.fault_proxy import FaultProxy
+from session_nodes import collect, connecting, node
 from steadwire.cli import main
 from steadwire.server import MemoryStore, Session, SessionEnded, Sessions
 from test_core_session import hello, pack
 from websockets.asyncio.client import connect as plain_connect
-from websockets.asyncio.server import serve
 
 MESSAGES = 300
-
-
-@contextlib.asynccontextmanager
-async def listening(sessions: Sessions) -> AsyncIterator[int]:
-    """A server of `websockets` on a free port."""
-    async with serve(
-        sessions.websockets,
-        "127.0.0.1",
-        0,
-        subprotocols=sessions.subprotocols,
-        select_subprotocol=sessions.select_subprotocol,
-    ) as server:
-        yield server.sockets[0].getsockname()[1]
-        await sessions.drain(timeout=1)
-
-
-def connecting(port: int, **options: Any) -> steadwire.connect:
-    url = f"ws://127.0.0.1:{port}"
-    return steadwire.connect(url, profile="session", retry_window=0.02, retry_cap=0.1, **options)
 
 
 async def echo(session: Session) -> None:
@@ -48,7 +27,7 @@ async def echo(session: Session) -> None:
 
 async def test_messages_go_both_ways_and_are_processed() -> None:
     sessions = Sessions(echo)
-    async with listening(sessions) as port, connecting(port) as conn:
+    async with node(sessions) as port, connecting(port) as conn:
         receipt = await conn.send("hello")
         await receipt.wait("processed")
         urgent = await conn.send(b"\x00\xff", lane="control")
@@ -74,18 +53,11 @@ async def test_over_resets_every_message_arrives_once_in_order_both_ways() -> No
 
     down: list[str] = []
     async with (
-        listening(Sessions(handler)) as port,
+        node(Sessions(handler)) as port,
         await FaultProxy.start(port) as proxy,
         connecting(proxy.port) as conn,
     ):
-
-        async def listen() -> None:
-            async for message in conn:
-                down.append(message.data)
-                if len(down) == MESSAGES:
-                    return
-
-        listener = asyncio.create_task(listen())
+        listener = asyncio.create_task(collect(conn, down, MESSAGES))
         for number in range(MESSAGES):
             receipt = await conn.send(f"up {number}")
             if dice.random() < 0.03:
@@ -111,7 +83,7 @@ async def test_a_plain_client_gets_the_same_face() -> None:
             await session.send(message.data)
 
     sessions = Sessions(handler)
-    async with listening(sessions) as port:
+    async with node(sessions) as port:
         async with plain_connect(f"ws://127.0.0.1:{port}") as client:
             await client.send("plain")
             assert await client.recv() == "plain"
@@ -127,7 +99,7 @@ async def test_a_session_in_memory_has_no_transactions() -> None:
                 message.transaction()
             refused.set_result(None)
 
-    async with listening(Sessions(handler)) as port, connecting(port) as conn:
+    async with node(Sessions(handler)) as port, connecting(port) as conn:
         await conn.send("x")
         await asyncio.wait_for(refused, 5)
 
@@ -141,7 +113,7 @@ async def test_what_a_failed_handler_had_in_its_hand_comes_again() -> None:
             if len(seen) == 2:
                 raise RuntimeError("it fails once")
 
-    async with listening(Sessions(handler)) as port, connecting(port) as conn:
+    async with node(Sessions(handler)) as port, connecting(port) as conn:
         for data in ("a", "b", "c"):
             receipt = await conn.send(data)
         await receipt.wait("processed")
@@ -160,7 +132,7 @@ async def test_draining_refuses_new_clients_and_ends_the_handlers() -> None:
         ended.append("ended")
 
     sessions = Sessions(handler)
-    async with listening(sessions) as port, connecting(port) as conn:
+    async with node(sessions) as port, connecting(port) as conn:
         await (await conn.send("x")).wait("processed")
         await sessions.drain(spread=0.1, timeout=1)
         assert ended == ["ended"]
@@ -178,7 +150,7 @@ async def test_a_session_goes_on_from_its_cursors_when_its_ring_is_gone() -> Non
 
     sessions = Sessions(handler, store, ring_ms=50)
     async with (
-        listening(sessions) as port,
+        node(sessions) as port,
         await FaultProxy.start(port) as proxy,
         connecting(proxy.port) as conn,
     ):
@@ -194,7 +166,7 @@ async def test_a_session_goes_on_from_its_cursors_when_its_ring_is_gone() -> Non
 
 
 async def test_what_is_no_hello_ends_the_link() -> None:
-    async with listening(Sessions(echo)) as port:
+    async with node(Sessions(echo)) as port:
         client = await plain_connect(
             f"ws://127.0.0.1:{port}", subprotocols=Sessions(echo).subprotocols
         )
@@ -208,7 +180,7 @@ async def test_credentials_are_judged() -> None:
         return None
 
     sessions = Sessions(echo, authenticate=nobody)
-    async with listening(sessions) as port:
+    async with node(sessions) as port:
         with pytest.raises(steadwire.SteadwireError):
             async with connecting(port, connect_timeout="1s"):
                 raise AssertionError("it must not be let in")
@@ -217,7 +189,7 @@ async def test_credentials_are_judged() -> None:
 
 async def test_with_no_room_a_client_waits_until_another_is_gone() -> None:
     sessions = Sessions(echo, live_max=1)
-    async with listening(sessions) as port, connecting(port) as first:
+    async with node(sessions) as port, connecting(port) as first:
         await (await first.send("x")).wait("processed")
         (only,) = sessions.live
         second = await connecting(port, wait=False)
@@ -276,7 +248,7 @@ async def test_asgi_endpoints_serve_sessions_and_plain_clients() -> None:
 
 
 async def test_the_newest_link_wins() -> None:
-    async with listening(Sessions(echo)) as port, await FaultProxy.start(port) as proxy:
+    async with node(Sessions(echo)) as port, await FaultProxy.start(port) as proxy:
         async with connecting(proxy.port, heartbeat_interval=0.1, heartbeat_timeout=0.1) as conn:
             await (await conn.send("x")).wait("processed")
             await proxy.blackhole()
@@ -307,7 +279,7 @@ def test_the_command_refuses_what_is_no_address(
 
 async def test_an_older_link_of_a_session_is_closed_with_4409() -> None:
     sessions = Sessions(echo)
-    async with listening(sessions) as port:
+    async with node(sessions) as port:
         url = f"ws://127.0.0.1:{port}"
         older = await plain_connect(url, subprotocols=sessions.subprotocols)
         await older.send(hello())
@@ -323,7 +295,7 @@ async def test_an_older_link_of_a_session_is_closed_with_4409() -> None:
 
 async def test_a_client_without_a_word_and_one_that_floods_are_let_go() -> None:
     sessions = Sessions(echo, hello_timeout=0.1, window_messages=4)
-    async with listening(sessions) as port:
+    async with node(sessions) as port:
         url = f"ws://127.0.0.1:{port}"
         silent = await plain_connect(url, subprotocols=sessions.subprotocols)
         await asyncio.wait_for(silent.wait_closed(), 5)
@@ -344,7 +316,7 @@ async def test_a_slow_handler_bounds_what_a_client_may_have_unaccepted() -> None
             received.append(message.data)
 
     sessions = Sessions(handler, window_messages=4)
-    async with listening(sessions) as port, connecting(port) as conn:
+    async with node(sessions) as port, connecting(port) as conn:
         for number in range(50):
             receipt = await conn.send(str(number))
         await until_async(lambda: bool(sessions.live) and sessions.live[0].waiting >= 3)
