@@ -2,17 +2,6 @@
 
 #include <string.h>
 
-#include "core/mem.h"
-
-#define PART_CAPACITY_FIRST ((size_t)4096)
-
-static void drop_part(struct stwi_sclient_in *in) {
-  stwi_free(in->part);
-  in->part = NULL;
-  in->part_number = 0;
-  in->part_size = in->part_capacity = 0;
-}
-
 static void forget_acks(struct stwi_session_client *client) {
   client->unacked_messages = 0;
   client->unacked_bytes = 0;
@@ -38,7 +27,7 @@ void stwi_sclient_init(struct stwi_session_client *client, const struct stwi_ses
 
 void stwi_sclient_fini(struct stwi_session_client *client) {
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
-    drop_part(&client->in[lane]);
+    stwi_parts_drop(&client->in[lane].parts);
   memset(client->saved.token, 0, sizeof client->saved.token);
 }
 
@@ -70,7 +59,7 @@ void stwi_sclient_link(struct stwi_session_client *client) {
 void stwi_sclient_unlink(struct stwi_session_client *client) {
   client->phase = STWI_SCLIENT_OFF;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
-    drop_part(&client->in[lane]);
+    stwi_parts_drop(&client->in[lane].parts);
   forget_acks(client);
 }
 
@@ -227,35 +216,17 @@ static void arrived(struct stwi_session_client *client, stw_lane lane, size_t si
   owe_ack(client, is_now ? now : now + STWI_SCLIENT_ACK_AFTER);
 }
 
-static bool grow_part(struct stwi_sclient_in *in, size_t size) {
-  if (size <= in->part_capacity)
-    return true;
-  size_t capacity = in->part_capacity == 0 ? PART_CAPACITY_FIRST : in->part_capacity;
-  while (capacity < size)
-    capacity *= 2;
-  uint8_t *part = stwi_realloc(in->part, capacity);
-  if (part == NULL)
-    return false;
-  in->part = part;
-  in->part_capacity = capacity;
-  return true;
-}
-
 static bool add_part(struct stwi_session_client *client, const struct stwi_sframe *frame,
                      struct stwi_sclient_news *news) {
   struct stwi_sclient_in *in = &client->in[frame->u.data.lane];
   size_t size = frame->u.data.size;
-  bool is_over = size > client->message_max || in->part_size > client->message_max - size;
-  if (is_over || !grow_part(in, in->part_size + size)) {
+  bool is_over = size > client->message_max || in->parts.size > client->message_max - size;
+  if (is_over || !stwi_parts_add(&in->parts, frame->u.data.number, frame->u.data.payload, size)) {
     broken(news, is_over ? "a message in parts is over max_message"
                          : "no memory to put a message together from its parts");
     news->u.broken.code = 1009;
     return false;
   }
-  if (size > 0)
-    memcpy(in->part + in->part_size, frame->u.data.payload, size);
-  in->part_size += size;
-  in->part_number = frame->u.data.number;
   return true;
 }
 
@@ -299,7 +270,7 @@ static void on_data(struct stwi_session_client *client, const struct stwi_sframe
     owe_ack(client, now);
     return;
   }
-  bool is_whole = number == 0 || in->part_number == 0;
+  bool is_whole = number == 0 || !in->parts.is_begun;
   if (is_whole && frame->u.data.size > client->message_max) {
     broken(news, "a message is over max_message");
     news->u.broken.code = 1009;
@@ -308,13 +279,13 @@ static void on_data(struct stwi_session_client *client, const struct stwi_sframe
   if (!is_whole && !add_part(client, frame, news))
     return;
   news->kind = STWI_SNEWS_MESSAGE;
-  news->u.message.held = is_whole ? NULL : in->part;
-  news->u.message.data = is_whole ? frame->u.data.payload : in->part;
-  news->u.message.size = is_whole ? frame->u.data.size : in->part_size;
+  news->u.message.held = is_whole ? NULL : in->parts.data;
+  news->u.message.data = is_whole ? frame->u.data.payload : in->parts.data;
+  news->u.message.size = is_whole ? frame->u.data.size : in->parts.size;
   if (number == 0)
     return;
-  in->part = NULL; /* the caller's */
-  drop_part(in);
+  in->parts.data = NULL; /* the caller's */
+  stwi_parts_drop(&in->parts);
   stwi_seen_take(&in->seen, number);
   arrived(client, lane, news->u.message.size, now);
 }
@@ -341,7 +312,7 @@ static void on_gap(struct stwi_session_client *client, const struct stwi_sframe 
   case STWI_SEEN_NEW:
     break;
   }
-  drop_part(in);
+  stwi_parts_drop(&in->parts);
   news->kind = STWI_SNEWS_GAP;
   news->u.gap.from = known + 1;
   news->u.gap.to = frame->u.gap.to;

@@ -12,6 +12,7 @@
 #define STWI_CORE_SESSION_CLIENT_H
 
 #include "core/input.h"
+#include "core/parts.h"
 #include "core/seen.h"
 #include "core/session_frame.h"
 
@@ -40,10 +41,7 @@ struct stwi_sclient_in {
   struct stwi_seen seen;
   uint64_t told_accepted, told_processed; /* by HELLO or ACK on this link */
   bool is_owed;                           /* an ACK although nothing moved: for a duplicate */
-  /* the message whose PARTs are coming in */
-  uint64_t part_number; /* 0: none */
-  uint8_t *part;
-  size_t part_size, part_capacity;
+  struct stwi_parts parts;                /* of the next message */
 };
 
 struct stwi_session_client {

@@ -83,9 +83,8 @@ static void drop_orphan(struct stwi_server_lane *lane) {
 
 void stwi_server_drop_parts(struct stwi_server *server) {
   for (int i = 0; i < STW_LANE_COUNT; i++) {
-    struct stwi_server_parts *parts = &server->lanes[i].parts;
-    stwi_free(parts->data);
-    *parts = (struct stwi_server_parts){.data = NULL};
+    stwi_parts_drop(&server->lanes[i].parts);
+    server->lanes[i].are_parts_lent = false;
   }
 }
 

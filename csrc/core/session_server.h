@@ -7,6 +7,7 @@
 #ifndef STWI_CORE_SESSION_SERVER_H
 #define STWI_CORE_SESSION_SERVER_H
 
+#include "core/parts.h"
 #include "core/session_frame.h"
 #include "core/session_ring.h"
 
@@ -23,13 +24,6 @@ struct stwi_server_window {
   uint64_t messages_before, messages_after, bytes_before, bytes_after;
 };
 
-struct stwi_server_parts { /* of one inbound message */
-  uint64_t number;
-  uint8_t *data;
-  size_t size, capacity;
-  bool is_begun, is_lent; /* lent: handed over with the last item, free now */
-};
-
 struct stwi_server_lane {
   /* inbound */
   uint64_t received, accepted, processed;
@@ -39,7 +33,8 @@ struct stwi_server_lane {
   uint64_t ack_since;                     /* STW_SESSION_NEVER: no ACK is due */
   bool is_ack_now;
   struct stwi_server_window window;
-  struct stwi_server_parts parts;
+  struct stwi_parts parts; /* of the next message */
+  bool are_parts_lent;     /* handed over with the last item: free now */
   /* outbound */
   struct stwi_ring ring;
   uint64_t next;       /* number of the next message */

@@ -1,6 +1,5 @@
 #include "core/session_server_inside.h"
 
-#include "core/mem.h"
 #include "core/utf8.h"
 
 #include <string.h>
@@ -71,39 +70,28 @@ static bool is_in_window(const struct stwi_server *server, struct stwi_server_la
 }
 
 /* E_MEMORY: nothing was added. */
-static stw_status append(struct stwi_server *server, struct stwi_server_parts *parts,
-                         const uint8_t *data, size_t size) {
-  if (size > parts->capacity - parts->size) {
-    size_t capacity = parts->capacity * 2;
-    if (capacity < parts->size + size)
-      capacity = parts->size + size;
-    uint8_t *grown = stwi_realloc(parts->data, capacity);
-    if (grown == NULL)
-      return REFUSE(server, STW_E_MEMORY, "no memory for a message of %zu bytes", capacity);
-    parts->data = grown;
-    parts->capacity = capacity;
-  }
-  if (size > 0)
-    memcpy(parts->data + parts->size, data, size);
-  parts->size += size;
-  return STW_OK;
+static stw_status append(struct stwi_server *server, const struct stwi_sframe *frame) {
+  struct stwi_parts *parts = &server->lanes[frame->u.data.lane].parts;
+  if (stwi_parts_add(parts, frame->u.data.number, frame->u.data.payload, frame->u.data.size))
+    return STW_OK;
+  return REFUSE(server, STW_E_MEMORY, "no memory for a message of %zu bytes",
+                parts->size + frame->u.data.size);
 }
 
 /* What was lent with the last item is free now. */
 static void release_lent(struct stwi_server *server) {
   for (int i = 0; i < STW_LANE_COUNT; i++) {
-    struct stwi_server_parts *parts = &server->lanes[i].parts;
-    if (parts->is_lent) {
-      stwi_free(parts->data);
-      *parts = (struct stwi_server_parts){.data = NULL};
-    }
+    struct stwi_server_lane *lane = &server->lanes[i];
+    if (lane->are_parts_lent)
+      stwi_parts_drop(&lane->parts);
+    lane->are_parts_lent = false;
   }
 }
 
 static stw_status check_number(struct stwi_server *server, const struct stwi_sframe *frame,
                                stw_session_item *item) {
   const struct stwi_server_lane *lane = &server->lanes[frame->u.data.lane];
-  const struct stwi_server_parts *parts = &lane->parts;
+  const struct stwi_parts *parts = &lane->parts;
   const uint64_t wanted = lane->received + 1;
   const size_t size = parts->size + frame->u.data.size;
   if (frame->u.data.number > wanted) {
@@ -136,19 +124,18 @@ static stw_status take_part(struct stwi_server *server, const struct stwi_sframe
   const stw_status status = check_number(server, frame, item);
   if (status != STW_OK)
     return status;
-  lane->parts.is_begun = true;
-  lane->parts.number = frame->u.data.number;
-  return append(server, &lane->parts, frame->u.data.payload, frame->u.data.size);
+  return append(server, frame);
 }
 
 static stw_status give_message(struct stwi_server *server, const struct stwi_sframe *frame,
                                stw_session_item *item) {
-  struct stwi_server_parts *parts = &server->lanes[frame->u.data.lane].parts;
+  struct stwi_server_lane *lane = &server->lanes[frame->u.data.lane];
+  const struct stwi_parts *parts = &lane->parts;
   const uint8_t *data = frame->u.data.payload;
   size_t size = frame->u.data.size;
   const bool is_text = (frame->u.data.flags & STWI_SF_TEXT) != 0;
   if (parts->is_begun) {
-    const stw_status status = append(server, parts, data, size);
+    const stw_status status = append(server, frame);
     if (status != STW_OK)
       return status;
     data = parts->data;
@@ -156,7 +143,7 @@ static stw_status give_message(struct stwi_server *server, const struct stwi_sfr
   }
   if (is_text && !stwi_utf8_valid(data, size))
     return VIOLATION(server, item, STWI_CLOSE_TEXT, "a text message is not UTF-8");
-  parts->is_lent = parts->is_begun;
+  lane->are_parts_lent = parts->is_begun;
   item->kind = STW_SESSION_MESSAGE;
   item->u.message.number = frame->u.data.number;
   item->u.message.data = data;
@@ -215,8 +202,7 @@ static stw_status take_gap(struct stwi_server *server, const struct stwi_sframe 
     stwi_server_arm_ack(server, lane, 1, now);
     return STW_OK;
   }
-  stwi_free(lane->parts.data);
-  lane->parts = (struct stwi_server_parts){.data = NULL};
+  stwi_parts_drop(&lane->parts);
   item->kind = STW_SESSION_GAP;
   item->u.gap.from = lane->received + 1;
   item->u.gap.to = to;

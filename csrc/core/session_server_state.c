@@ -1,7 +1,5 @@
 #include "core/session_server_inside.h"
 
-#include "core/mem.h"
-
 #include <string.h>
 
 /* The saved state: "SW", layout, flags, cid, token, old token, incarnation, the lanes, then one

@@ -301,7 +301,7 @@ static void parts_are_put_together(void **unused) {
   assert_memory_equal(news.u.message.data, "abcde", 5);
   assert_ptr_equal(news.u.message.held, news.u.message.data);
   stwi_free(news.u.message.held);
-  assert_int_equal(client.in[0].part_capacity, 0);
+  assert_int_equal(client.in[0].parts.capacity, 0);
 }
 
 static void parts_of_a_duplicate_are_dropped(void **unused) {

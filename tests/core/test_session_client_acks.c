@@ -237,7 +237,7 @@ static void no_sequence_of_frames_breaks_the_bounds(void **unused) {
       stwi_free(news.u.message.held);
     if (stwi_random_below(&random, 4) == 0)
       stwi_sclient_wrote(&client, 0, client.out[0].next);
-    assert_true(client.in[0].part_capacity <= 4096);
+    assert_true(client.in[0].parts.capacity <= 4096);
     assert_true(client.in[0].seen.accepted >= before);
     assert_true(client.out[0].acked >= acked && client.out[0].acked < client.out[0].next);
     if (news.kind == STWI_SNEWS_BROKEN || news.kind == STWI_SNEWS_CLOSE) {
