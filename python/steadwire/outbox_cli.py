@@ -29,7 +29,9 @@ from steadwire.words import Edit, Lane, MessageState
 
 OK, REFUSED, USAGE, UNUSABLE = range(4)
 LISTED_MAX = 1000
+SHORTEST_START = 4
 SHOWN_BYTES = 4096
+ID_HELP = f"as listed, its number, or its start ({SHORTEST_START} characters or more)"
 HEX_COLUMNS = 16
 
 STATES = [
@@ -63,7 +65,7 @@ def add_command(commands: Any) -> None:
     _add_looks(verbs)
     for verb, (edit, _done) in EDITS.items():
         one = verbs.add_parser(verb, help=edit.text)
-        one.add_argument("id", nargs="+", metavar="ID", help="as listed, or the start of one")
+        one.add_argument("id", nargs="+", metavar="ID", help=ID_HELP)
         one.set_defaults(run=_run(_edit, may_edit=True))
     one = verbs.add_parser("export", help="write messages to a new file; nothing is removed")
     one.add_argument("target", metavar="TARGET")
@@ -88,7 +90,7 @@ def _add_looks(verbs: Any) -> None:
         )
         one.set_defaults(run=_run(_list))
     one = verbs.add_parser("show", help="one message and its payload")
-    one.add_argument("id", metavar="ID", help="as listed, or the start of one")
+    one.add_argument("id", metavar="ID", help=ID_HELP)
     one.add_argument(
         "--bytes",
         type=int,
@@ -161,7 +163,11 @@ def _list(outbox: OutboxFile, arguments: argparse.Namespace) -> int:
 
 
 def _find(outbox: OutboxFile, text: str) -> MessageId:
-    """The message whose id is `text`, begins with it, or has it as its number."""
+    """The message whose id is `text`, begins with it, or has it as its number.
+
+    Fewer than `SHORTEST_START` characters are a number and nothing else: who asks for message 9
+    after it has ended must not get another whose id happens to begin with 9.
+    """
     wanted = text.lower()
     try:
         return MessageId.parse(wanted)
@@ -170,10 +176,12 @@ def _find(outbox: OutboxFile, text: str) -> MessageId:
     if not wanted or wanted.strip("0123456789abcdef-"):
         raise ValueError(f"{text!r} is no message id; `list` shows them")
     stream, dash, number = wanted.partition("-")
+    is_start = len(wanted) >= SHORTEST_START
     found = [
         entry.id
         for entry in outbox
-        if str(entry.id).startswith(wanted) or (not dash and str(entry.id.number) == stream)
+        if (is_start and str(entry.id).startswith(wanted))
+        or (not dash and str(entry.id.number) == stream)
     ]
     exact = [one for one in found if str(one.number) == (number or stream)]
     found = exact or found

@@ -83,6 +83,9 @@ def test_the_start_of_an_id_will_do(feed: Feed, capsys: Capture) -> None:
     assert feed.run("release", str(feed.ids[1]).upper()) == OK
     assert feed.run("hold", "1") == USAGE
     assert "can be 2 messages" in capsys.readouterr().err
+    assert feed.run("hold", str(feed.ids[4]).partition("-")[0]) == OK
+    assert feed.states()[feed.ids[4]] == "held"
+    assert feed.run("hold", str(feed.ids[4])[:3]) == REFUSED
     assert feed.run("hold", "xyz") == USAGE
     assert "no message id" in capsys.readouterr().err
 
