@@ -93,14 +93,19 @@ static void on_input(struct stwi_engine *engine, struct stwi_command *command, s
   stwi_engine_step(engine, &command->input, now);
 }
 
-/* An edit is judged, then done; who asked for it waits until it is. */
-static void on_query(struct stwi_engine *engine, struct stwi_command *command, uint32_t slot,
+/* What was sent before is seen by it: a port that another thread has marked as submitted may not
+ * have reached the engine's list yet.  An edit is judged, then done; who asked for it waits until
+ * it is. */
+static void on_query(struct stwi_engine *engine, struct stwi_command *command, bool is_known,
                      stwi_time now) {
   struct stwi_query *query = command->query;
-  stwi_query_look(query, slot == UINT32_MAX ? NULL : engine->core, slot, now);
+  struct stwi_port *port = command->port;
+  if (is_known)
+    submit(engine, port, stwi_port_collect_early(port, false), now);
+  stwi_query_look(query, is_known ? engine->core : NULL, port->slot, now);
   if (query->kind == STWI_QUERY_EDIT && query->status == STW_OK) {
     stwi_engine_step(engine, &command->input, now);
-    stwi_engine_publish(engine, command->port, now);
+    stwi_engine_publish(engine, port, now);
   }
   stwi_query_tell(query);
 }
@@ -119,7 +124,7 @@ static void on_command(struct stwi_engine *engine, struct stwi_command *command,
       on_input(engine, command, now);
     break;
   case STWI_COMMAND_QUERY:
-    on_query(engine, command, is_known ? port->slot : UINT32_MAX, now);
+    on_query(engine, command, is_known, now);
     break;
   }
 }
