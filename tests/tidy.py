@@ -54,7 +54,7 @@ LIBC_FOLDERS = ("arpa/", "linux/", "net/", "netinet/", "sys/")
 # Header of a foreign library (a name, or a folder) -> the only files of the product that see it.
 FOREIGN = {
     "libwebsockets.h": ["csrc/io/transport_ws*"],
-    "uv.h": ["csrc/io/loop*", "csrc/io/resolve*", "csrc/io/transport_*"],
+    "uv.h": ["csrc/io/loop*", "csrc/io/resolve*", "csrc/io/hints*", "csrc/io/transport_*"],
     "openssl/": ["csrc/io/transport_ws*", "csrc/io/tls*"],
     "strophe.h": ["csrc/io/transport_xmpp*"],
     "gsasl.h": ["csrc/io/transport_xmpp*"],

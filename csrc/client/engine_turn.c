@@ -5,9 +5,6 @@
 
 #include "io/clock.h"
 
-#define STALL_NS (1 * STWI_S)
-#define SLEEP_NS (2 * STWI_S)
-
 static bool reserve_place(struct stwi_engine *engine, uint32_t slot) {
   if (slot < engine->place_count)
     return true;
@@ -214,25 +211,6 @@ static void take_commands(struct stwi_engine *engine, stwi_time now) {
   }
 }
 
-/* The machine slept, or this process did not run: neither speaks against a peer. */
-static void watch_time(struct stwi_engine *engine, stwi_time now) {
-  uint64_t passed = now - engine->last_turn;
-  stwi_time due = stwi_core_deadline(engine->core);
-  if (passed > STALL_NS) {
-    uint64_t boot = stwi_clock_boot();
-    if (boot - engine->last_boot > passed + SLEEP_NS) {
-      struct stwi_input wake = {.kind = STWI_IN_WAKE};
-      stwi_engine_step(engine, &wake, now);
-    } else if (due != STWI_NEVER && now > due + STALL_NS) {
-      struct stwi_input stalled = {.kind = STWI_IN_STALLED};
-      stalled.u.stalled.for_ns = now - due;
-      stwi_engine_step(engine, &stalled, now);
-    }
-    engine->last_boot = boot;
-    engine->last_turn = now;
-  }
-}
-
 static void step_turns(struct stwi_engine *engine, stwi_time now) {
   struct stwi_input input = {.kind = STWI_IN_TURN};
   do {
@@ -259,7 +237,7 @@ static void close_down(struct stwi_engine *engine, stwi_time now) {
 
 void stwi_engine_turn(void *owner, stwi_time now) {
   struct stwi_engine *engine = owner;
-  watch_time(engine, now);
+  stwi_engine_watch_time(engine, now);
   take_commands(engine, now);
   step_turns(engine, now);
   stwi_engine_store_flush(engine, now);

@@ -466,6 +466,9 @@ void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input
   case STWI_IN_WRITABLE:
     stwi_conn_writable(conn, link);
     break;
+  case STWI_IN_PATH:
+    stwi_conn_path(conn, input->link, input->u.network.what);
+    break;
   default:
     on_down(conn, link, input);
     break;

@@ -300,6 +300,10 @@ static void destroy_context(struct stwi_ws *ws) {
   give_pipe_back(ws, taken);
 }
 
+static void op_look(void *transport) {
+  stwi_ws_look(transport);
+}
+
 static void op_free(void *transport) {
   struct stwi_ws *ws = transport;
   ws->is_freeing = true;
@@ -414,7 +418,8 @@ static const char *start(struct stwi_ws *ws) {
 
 struct stwi_transport stwi_transport_ws_new(struct stwi_loop *loop, struct stwi_sink sink,
                                             const char **why) {
-  static const struct stwi_transport_ops ops = {op_dial, op_write, op_pause, op_cut, op_free};
+  static const struct stwi_transport_ops ops = {op_dial, op_write, op_pause,
+                                                op_cut,  op_look,  op_free};
   struct stwi_ws *ws = stwi_alloc(sizeof *ws);
   if (ws == NULL) {
     *why = "no memory for the transport";

@@ -216,6 +216,9 @@ void stwi_ws_write(struct stwi_ws_link *link, uint8_t *data, size_t size);
 void stwi_ws_resume(struct stwi_ws_link *link);
 void stwi_ws_put_bytes(struct stwi_ws_link *link, const uint8_t *data, size_t size);
 
+/* transport_ws_look.c */
+void stwi_ws_look(struct stwi_ws *ws);
+
 /* transport_ws_end.c */
 /* libwebsockets is about to close the lane: takes what is left and finds out why.  `text` is its
  * own sentence or NULL. */
