@@ -129,7 +129,9 @@ for _name in ("free", "malloc", "realloc"):
 for _name in ("clock_gettime", "getrandom"):
     BAN_EXCEPTIONS[f"csrc/io/clock.c: {_name}"] = "the one place that reads clocks and randomness"
 BAN_EXCEPTIONS["csrc/io/clock.c: abort"] = "without randomness every mask and id would be guessable"
-BAN_EXCEPTIONS["csrc/io/transport_ws.c: sigaction"] = "puts back what lws_create_context changes"
+BAN_EXCEPTIONS["csrc/io/transport_ws_context.c: sigaction"] = (
+    "puts back what lws_create_context changes"
+)
 
 PYTHON_SLEEP = re.compile(r"\btime\.sleep\(|\basyncio\.sleep\((?!0\))")
 
