@@ -133,6 +133,37 @@ static void a_server_that_says_nothing_and_answers_no_ping(void **unused) {
   expect_mute_server_is_learnt();
 }
 
+static const stw_event *last_proof(uint32_t conn) {
+  const struct world_event *event = world_event(world, conn, STW_EVENT_PROOF, -1);
+  assert_non_null(event);
+  return &event->event;
+}
+
+/* What settled unasked may be lost: the answers of a later link do not speak of it. */
+static void an_answer_says_nothing_of_what_settled_without_one(void **unused) {
+  (void)unused;
+  server->pong = WORLD_PONG_NEVER;
+  const uint32_t conn = open_online();
+  talk(conn, 10 * STWI_S);
+  world_swallow(world, server, true, false);
+  const uint64_t lost = world_say(world, conn);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  assert_int_equal(last_proof(conn)->u.proof.proof, STW_PROOF_WRITTEN);
+  assert_int_equal(last_proof(conn)->u.proof.settled, lost);
+  server->pong = WORLD_PONG_ANSWER;
+  world_run(world, 600 * STWI_S);
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  world_run(world, 3 * STWI_S);
+  const uint64_t last = world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(world->conns[conn].messages[lost - 1].received, 0);
+  assert_int_equal(last_proof(conn)->u.proof.proof, STW_PROOF_RECEIVED);
+  assert_int_equal(last_proof(conn)->u.proof.after, lost);
+  assert_int_equal(last_proof(conn)->u.proof.upto, last);
+  assert_int_equal(last_proof(conn)->u.proof.settled, last);
+}
+
 static void an_endpoint_that_has_answered_is_never_called_mute(void **unused) {
   (void)unused;
   const uint32_t conn = open_online();
@@ -184,6 +215,7 @@ int main(void) {
       WORLD_TEST(a_server_that_echoes_but_answers_no_ping),
       WORLD_TEST(a_server_that_says_nothing_and_answers_no_ping),
       WORLD_TEST(an_endpoint_that_has_answered_is_never_called_mute),
+      WORLD_TEST(an_answer_says_nothing_of_what_settled_without_one),
       WORLD_TEST(a_server_that_closes_on_ping),
       WORLD_TEST(a_server_that_resets_on_ping),
   };
