@@ -164,6 +164,37 @@ static void an_answer_says_nothing_of_what_settled_without_one(void **unused) {
   assert_int_equal(last_proof(conn)->u.proof.settled, last);
 }
 
+/* Two links in a row that we leave before their answers can be there. */
+static void links_that_had_no_time_to_answer_say_nothing_of_pings(void **unused) {
+  (void)unused;
+  server->latency_ns = 100 * STWI_MS;
+  struct stwi_conn_config *config = world_config("a");
+  config->max_silence_ns = 50 * STWI_MS;
+  config->stale_action = STWI_STALE_RELINK;
+  config->has_hedge = false;
+  const uint32_t conn = world_open(world, config);
+  world_run(world, 10 * STWI_S);
+  assert_true(world_metric(world, conn, STW_METRIC_LINKS) > 2);
+  assert_int_equal(world_count(world, conn, STW_EVENT_NO_PONG), 0);
+}
+
+/* As above, but left for a second link that is ready sooner. */
+static void links_left_for_a_better_one_say_nothing_of_pings(void **unused) {
+  (void)unused;
+  server->pong = WORLD_PONG_HOLD;
+  const uint32_t conn = open_online();
+  for (unsigned i = 0; i < 4; i++) {
+    world_network(world, STW_NETWORK_CHANGED);
+    world_run(world, 300 * STWI_MS);
+  }
+  assert_true(world_metric(world, conn, STW_METRIC_LINKS) > 2);
+  assert_int_equal(world_count(world, conn, STW_EVENT_NO_PONG), 0);
+  server->pong = WORLD_PONG_ANSWER;
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 5 * STWI_S));
+  assert_int_equal(last_proof(conn)->u.proof.proof, STW_PROOF_RECEIVED);
+}
+
 static void an_endpoint_that_has_answered_is_never_called_mute(void **unused) {
   (void)unused;
   const uint32_t conn = open_online();
@@ -216,6 +247,8 @@ int main(void) {
       WORLD_TEST(a_server_that_says_nothing_and_answers_no_ping),
       WORLD_TEST(an_endpoint_that_has_answered_is_never_called_mute),
       WORLD_TEST(an_answer_says_nothing_of_what_settled_without_one),
+      WORLD_TEST(links_that_had_no_time_to_answer_say_nothing_of_pings),
+      WORLD_TEST(links_left_for_a_better_one_say_nothing_of_pings),
       WORLD_TEST(a_server_that_closes_on_ping),
       WORLD_TEST(a_server_that_resets_on_ping),
   };
