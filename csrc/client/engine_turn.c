@@ -42,9 +42,9 @@ static void on_open(struct stwi_engine *engine, struct stwi_command *command, st
   stwi_port_hold(port);
   engine->places[port->slot].port = port;
   stwi_engine_store_begin(engine, port, now);
-  command->input.u.open.restored = &port->restored;
+  command->input.u.open.restored = &port->file->restored;
   stwi_engine_step(engine, &command->input, now);
-  port->restored.chunks = port->restored.parked = NULL; /* taken */
+  stwi_port_store_begun(port);
   stwi_engine_store_collect(engine, port, now);
 }
 

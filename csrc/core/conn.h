@@ -322,6 +322,7 @@ bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint1
                            const char *reason);
 stw_proof stwi_conn_wanted(const struct stwi_conn *conn);
 void stwi_conn_prove(struct stwi_conn *conn, stw_lane lane, stw_proof proof, uint64_t upto);
+void stwi_conn_tell_proof(struct stwi_conn *conn, stw_lane lane, stw_proof proof, uint64_t upto);
 bool stwi_conn_has_inflight(const struct stwi_conn *conn);
 bool stwi_conn_is_delivered(const struct stwi_conn *conn); /* nothing stands in its lanes */
 /* The last message of the lane that was written whole on the active link; 0: none is inflight. */
