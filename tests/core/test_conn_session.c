@@ -207,6 +207,25 @@ static void opening_messages_go_only_where_the_session_did_not_go_on(void **unus
   assert_int_equal(world_live(world, conn)->openings, 1);
 }
 
+/* Between the pieces of a message of its lane the server would refuse it. */
+static void an_opening_changed_within_a_long_message_waits_for_its_end(void **unused) {
+  (void)unused;
+  server->write_delay_ns = 10 * STWI_MS;
+  const uint32_t conn = open_session();
+  world_run(world, STWI_S);
+  for (unsigned i = 0; i < 3; i++)
+    world_send(world, conn, &(struct world_send){.size = 700000});
+  world_opening(world, conn, "trades", "o:trades");
+  world_run(world, 15 * STWI_MS);
+  assert_int_equal(server->messages, 0);
+  assert_int_equal(world_live(world, conn)->openings, 0);
+  world_run(world, 25 * STWI_MS);
+  assert_int_equal(world_live(world, conn)->openings, 1);
+  assert_int_equal(server->messages, 1);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  expect_once(conn);
+}
+
 /* ---- stale ---- */
 
 static void lose_memory(uint32_t conn) {
@@ -509,6 +528,7 @@ int main(void) {
       SESSION_TEST(an_ack_says_nothing_of_what_went_out_plain),
       SESSION_TEST(a_forgetful_server_has_processed_nothing_of_what_it_forgot),
       SESSION_TEST(opening_messages_go_only_where_the_session_did_not_go_on),
+      SESSION_TEST(an_opening_changed_within_a_long_message_waits_for_its_end),
       SESSION_TEST(a_server_that_lost_the_session_gets_a_new_one_on_the_same_link),
       SESSION_TEST(the_host_may_decide_about_messages_of_unknown_fate),
       SESSION_TEST(the_servers_window_is_kept),
