@@ -265,12 +265,16 @@ static void on_data(struct stwi_session_client *client, const struct stwi_sframe
   stw_lane lane = frame->u.data.lane;
   struct stwi_sclient_in *in = &client->in[lane];
   uint64_t number = frame->u.data.number;
+  if (number == 0 && in->parts.is_begun) {
+    broken(news, "DATA without a number between the parts of a message");
+    return;
+  }
   if (number != 0 && !is_next(client, frame, news)) {
     in->is_owed = true;
     owe_ack(client, now);
     return;
   }
-  bool is_whole = number == 0 || !in->parts.is_begun;
+  bool is_whole = !in->parts.is_begun;
   if (is_whole && frame->u.data.size > client->message_max) {
     broken(news, "a message is over max_message");
     news->u.broken.code = 1009;

@@ -119,6 +119,8 @@ static stw_status take_part(struct stwi_server *server, const struct stwi_sframe
                             uint64_t now, stw_session_item *item) {
   (void)now;
   struct stwi_server_lane *lane = &server->lanes[frame->u.data.lane];
+  if (frame->u.data.number == 0)
+    return VIOLATION(server, item, STWI_CLOSE_PROTOCOL, "PART without a number");
   if (is_duplicate(lane, frame))
     return STW_OK;
   const stw_status status = check_number(server, frame, item);

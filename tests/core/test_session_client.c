@@ -322,6 +322,15 @@ static void parts_of_a_message_ahead_or_without_number_are_refused(void **unused
   expect_broken(4400, "without a number");
 }
 
+static void a_message_without_number_between_parts_is_refused(void **unused) {
+  (void)unused;
+  data(STWI_SF_PART, 0, 1, "ab");
+  data(STWI_SF_DATA, 1, 0, "beside");
+  assert_int_equal(news.kind, STWI_SNEWS_MESSAGE);
+  data(STWI_SF_DATA, 0, 0, "between");
+  expect_broken(4400, "between the parts");
+}
+
 static void parts_never_hold_more_than_a_message_may(void **unused) {
   (void)unused;
   char text[MAX + 1];
@@ -403,6 +412,7 @@ int main(void) {
       LINKED(parts_are_put_together),
       LINKED(parts_of_a_duplicate_are_dropped),
       LINKED(parts_of_a_message_ahead_or_without_number_are_refused),
+      LINKED(a_message_without_number_between_parts_is_refused),
       LINKED(parts_never_hold_more_than_a_message_may),
       LINKED(a_whole_message_over_the_limit_is_refused),
       LINKED(without_memory_parts_end_the_link),

@@ -85,6 +85,8 @@ static void broken_rules_close_the_link_with_a_code(void **unused) {
   expect_broken(give_bytes(STWI_SF_DATA, 0, 1, STWI_SF_TEXT, "\xff", 1), 1007);
   give_bytes(STWI_SF_PART, 0, 1, 0, "x", 1);
   expect_broken(give_bytes(STWI_SF_DATA, 0, 0, 0, "", 0), 4400);
+  expect_broken(give_bytes(STWI_SF_PART, 0, 0, 0, "x", 1), 4400);
+  expect_broken(give_bytes(STWI_SF_PART, 0, 2, 0, "x", 1), 4400);
   const uint32_t foreign[] = {STWI_SF_HELLO, STWI_SF_WELCOME, STWI_SF_GOAWAY, STWI_SF_REFUSE, 63};
   for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
     const struct stwi_sframe frame = {.type = foreign[i]};
