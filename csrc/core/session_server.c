@@ -30,9 +30,9 @@ static void complete(stw_session_options *options) {
   default_to(&options->part_bytes, 64 * KIB);
   default_to(&options->ring_ms, 120 * 1000);
   default_to(&options->watermark_ms, 24 * 3600 * 1000);
-  default_to(&options->ack_messages, 32);
-  default_to(&options->ack_bytes, 64 * KIB);
-  default_to(&options->ack_ms, 50);
+  default_to(&options->ack_messages, STWI_ACK_MESSAGES);
+  default_to(&options->ack_bytes, STWI_ACK_BYTES);
+  default_to(&options->ack_ms, STWI_ACK_AFTER_MS);
 }
 
 static stw_status check_options(struct stwi_server *server) {
@@ -71,8 +71,13 @@ stw_status stwi_server_init(struct stwi_server *server, const stw_session_option
     struct stwi_server_lane *lane = &server->lanes[i];
     stwi_ring_init(&lane->ring, server->options.ring_messages, server->options.ring_bytes);
     lane->next = lane->cursor = 1;
-    lane->ack_since = STW_SESSION_NEVER;
+    stwi_ack_clear(&lane->ack);
   }
+  server->ack_policy = (struct stwi_ack_policy){
+      .messages = server->options.ack_messages,
+      .bytes = server->options.ack_bytes,
+      .after_ns = server->options.ack_ms * 1000000u,
+  };
   return STW_OK;
 }
 
@@ -92,6 +97,7 @@ void stwi_server_fini(struct stwi_server *server) {
   stwi_server_drop_parts(server);
   for (int i = 0; i < STW_LANE_COUNT; i++) {
     drop_orphan(&server->lanes[i]);
+    stwi_unaccepted_fini(&server->lanes[i].unaccepted);
     stwi_ring_fini(&server->lanes[i].ring);
   }
 }
@@ -220,11 +226,7 @@ static void reset_lane(struct stwi_server *server, struct stwi_server_lane *lane
   lane->cursor = had + 1;
   lane->client_had = lane->client_accepted = had;
   lane->inflight_messages = lane->inflight_bytes = 0;
-  lane->told_accepted = lane->accepted;
-  lane->told_processed = lane->processed;
-  lane->ack_count = lane->ack_bytes = 0;
-  lane->ack_since = STW_SESSION_NEVER;
-  lane->is_ack_now = false;
+  stwi_ack_clear(&lane->ack);
   stwi_server_client_has(server, lane, had, processed);
 }
 
@@ -304,9 +306,10 @@ stw_status stwi_server_accept(struct stwi_server *server, stw_lane which, uint64
   }
   if (upto <= lane->accepted)
     return STW_OK;
-  const uint64_t count = upto - lane->accepted;
+  uint64_t messages, bytes;
+  stwi_unaccepted_accept(&lane->unaccepted, upto, &messages, &bytes);
   lane->accepted = upto;
-  stwi_server_arm_ack(server, lane, count, now);
+  stwi_server_owe_ack(server, which, messages, bytes, now);
   return STW_OK;
 }
 
@@ -322,7 +325,7 @@ stw_status stwi_server_processed(struct stwi_server *server, stw_lane which, uin
   if (upto <= lane->processed)
     return STW_OK;
   lane->processed = upto;
-  stwi_server_arm_ack(server, lane, 0, now);
+  stwi_server_owe_ack(server, which, 0, 0, now);
   return STW_OK;
 }
 

@@ -7,9 +7,11 @@
 #ifndef STWI_CORE_SESSION_SERVER_H
 #define STWI_CORE_SESSION_SERVER_H
 
+#include "core/ack_due.h"
 #include "core/parts.h"
 #include "core/session_frame.h"
 #include "core/session_ring.h"
+#include "core/unaccepted.h"
 
 #include <steadwire/session.h>
 
@@ -17,22 +19,12 @@
 enum { STWI_CLOSE_PROTOCOL = 4400, STWI_CLOSE_REPLACED = 4409 };
 enum { STWI_CLOSE_TEXT = 1007, STWI_CLOSE_TOO_BIG = 1009, STWI_CLOSE_MEMORY = 1013 };
 
-/* What arrived and is not accepted, counted from above without keeping sizes: everything after the
- * last mark, and everything between the two marks while the older one is not accepted. */
-struct stwi_server_window {
-  uint64_t mark;
-  uint64_t messages_before, messages_after, bytes_before, bytes_after;
-};
-
 struct stwi_server_lane {
   /* inbound */
   uint64_t received, accepted, processed;
   uint64_t duplicates;
-  uint64_t told_accepted, told_processed; /* in the last ACK or WELCOME */
-  uint64_t ack_count, ack_bytes;          /* since then */
-  uint64_t ack_since;                     /* STW_SESSION_NEVER: no ACK is due */
-  bool is_ack_now;
-  struct stwi_server_window window;
+  struct stwi_ack_due ack;
+  struct stwi_unaccepted unaccepted;
   struct stwi_parts parts; /* of the next message */
   bool are_parts_lent;     /* handed over with the last item: free now */
   /* outbound */
@@ -51,6 +43,7 @@ struct stwi_server_lane {
 
 struct stwi_server {
   stw_session_options options; /* complete: no zeros that mean defaults */
+  struct stwi_ack_policy ack_policy;
   char name[65];
   /* identity */
   uint8_t cid[STWI_CID_BYTES], sid[16];

@@ -240,6 +240,8 @@ void world_session_goaway(struct world *world, struct world_server *server, uint
                           uint64_t spread_ms);
 void world_session_close(struct world *world, struct world_server *server, uint32_t code);
 void world_session_forget(struct world_server *server);
+/* (accepts_later) Accepts and works through all that has come. */
+void world_session_accept(struct world *world, struct world_server *server);
 /* A frame of the test's making on every link with a session. */
 void world_session_frame(struct world *world, struct world_server *server,
                          const struct stwi_sframe *frame);

@@ -206,6 +206,17 @@ uint64_t world_session_say(struct world *world, struct world_server *server, stw
   return number;
 }
 
+void world_session_accept(struct world *world, struct world_server *server) {
+  for (struct world_session *s = server->sessions; s != NULL; s = s->next) {
+    for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+      const uint64_t received = s->role.lanes[lane].received;
+      stwi_server_accept(&s->role, (stw_lane)lane, received, world->now);
+      stwi_server_processed(&s->role, (stw_lane)lane, received, world->now);
+    }
+    flush(world, s);
+  }
+}
+
 void world_session_goaway(struct world *world, struct world_server *server, uint64_t after_ms,
                           uint64_t spread_ms) {
   for (struct world_session *s = server->sessions; s != NULL; s = s->next) {
