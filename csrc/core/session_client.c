@@ -128,6 +128,8 @@ static const char *welcome_fault(const struct stwi_session_client *client,
       return "WELCOME acknowledges a number that was never given";
     if (welcome->received[lane] < client->out[lane].acked)
       return "WELCOME takes back an acknowledgement";
+    if (welcome->processed[lane] < client->out[lane].processed)
+      return "WELCOME takes back what was processed";
     if (welcome->next[lane] <= in->seen.accepted)
       return "WELCOME takes back numbers that have arrived";
     if (welcome->lowest[lane] > welcome->next[lane])
@@ -188,8 +190,7 @@ static void on_welcome(struct stwi_session_client *client, const struct stwi_sf_
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
     struct stwi_sclient_out *out = &client->out[lane];
     out->acked = welcome->received[lane];
-    if (welcome->processed[lane] > out->processed)
-      out->processed = welcome->processed[lane];
+    out->processed = welcome->processed[lane];
     if (out->next <= out->acked)
       out->next = out->acked + 1;
   }

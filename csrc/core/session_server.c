@@ -225,6 +225,7 @@ static void reset_lane(struct stwi_server *server, struct stwi_server_lane *lane
   lane->offset = 0;
   lane->cursor = had + 1;
   lane->client_had = lane->client_accepted = had;
+  lane->client_said = processed;
   lane->inflight_messages = lane->inflight_bytes = 0;
   stwi_ack_clear(&lane->ack);
   stwi_server_client_has(server, lane, had, processed);

@@ -29,10 +29,12 @@ struct stwi_server_lane {
   bool are_parts_lent;     /* handed over with the last item: free now */
   /* outbound */
   struct stwi_ring ring;
-  uint64_t next;       /* number of the next message */
-  uint64_t cursor;     /* number the link expects next */
-  uint64_t client_had; /* `received` of the link's HELLO */
-  uint64_t client_accepted, client_processed;
+  uint64_t next;                       /* number of the next message */
+  uint64_t cursor;                     /* number the link expects next */
+  uint64_t client_had;                 /* `received` of the link's HELLO */
+  uint64_t client_accepted;            /* on this link */
+  uint64_t client_processed;           /* on any */
+  uint64_t client_said;                /* to be processed, on this link */
   uint64_t forgotten, overflowed_upto; /* numbers up to these left the ring: done with; full */
   uint64_t inflight_messages, inflight_bytes;
   size_t offset;                 /* bytes of the message at the cursor gone out as parts */

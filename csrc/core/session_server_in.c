@@ -210,14 +210,21 @@ static stw_status take_ack(struct stwi_server *server, const struct stwi_sframe 
   (void)now;
   struct stwi_server_lane *lane = &server->lanes[frame->u.ack.lane];
   const uint64_t accepted = frame->u.ack.accepted;
-  const uint64_t processed = frame->u.ack.has_processed ? frame->u.ack.processed : 0;
+  const uint64_t processed =
+      frame->u.ack.has_processed ? frame->u.ack.processed : lane->client_said;
   if (accepted >= lane->cursor || processed > accepted) {
     return VIOLATION(server, item, STWI_CLOSE_PROTOCOL,
                      "ACK of %llu, %llu where %llu was written last", (number)accepted,
                      (number)processed, (number)lane->cursor - 1);
   }
+  if (accepted < lane->client_accepted || processed < lane->client_said) {
+    return VIOLATION(server, item, STWI_CLOSE_PROTOCOL, "ACK of %llu, %llu takes back %llu, %llu",
+                     (number)accepted, (number)processed, (number)lane->client_accepted,
+                     (number)lane->client_said);
+  }
   if (accepted > lane->client_had)
     stwi_server_confirm(server);
+  lane->client_said = processed;
   const bool has_more = accepted > lane->client_accepted || processed > lane->client_processed;
   stwi_server_client_has(server, lane, accepted, processed);
   if (!has_more)

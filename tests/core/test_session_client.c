@@ -113,12 +113,18 @@ static void a_welcome_that_takes_something_back_is_refused(void **unused) {
   (void)unused;
   up();
   stwi_sclient_wrote(&client, 0, 1);
-  ack(1, false, 0);
+  ack(1, true, 1);
   stwi_sclient_link(&client);
   hello(2, 9);
   struct stwi_sframe in = welcome(0, 1, 1);
   take(&in);
   expect_broken(4400, "takes back an ack");
+  in = welcome(1, 1, 1);
+  take(&in);
+  expect_broken(4400, "takes back what was processed");
+  in.u.welcome.processed[0] = 1;
+  take(&in);
+  assert_int_equal(news.kind, STWI_SNEWS_WELCOMED);
 }
 
 static void a_server_whose_numbers_go_back_is_refused(void **unused) {

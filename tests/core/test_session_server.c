@@ -358,6 +358,30 @@ static void clients_that_say_processed_find_all_until_then(void **unused) {
   expect_data(3);
 }
 
+static void an_ack_that_goes_back_is_refused(void **unused) {
+  (void)unused;
+  client.caps |= STWI_SF_CAP_PROCESSED;
+  connect_client();
+  post_count(3);
+  for (uint64_t n = 1; n <= 3; n++)
+    expect_data(n);
+  give_ack(0, 3, 2);
+  assert_int_equal(give_ack(0, 3, 2), STW_OK);
+  assert_int_equal(item.kind, STW_SESSION_NOTHING);
+  client.has[0] = client.processed[0] = 1; /* a process with an older store: its own link counts */
+  connect_client();
+  expect_gap(2, 2, STWI_GAP_LOST);
+  expect_data(3);
+  assert_int_equal(give_ack(0, 3, 1), STW_OK);
+  client.processed[0] = 0;
+  expect_broken(give_ack(0, 2, 1), 4400);
+  post_count(3);
+  for (uint64_t n = 1; n <= 3; n++)
+    expect_data(n);
+  give_ack(0, 3, 2);
+  expect_broken(give_ack(0, 3, 1), 4400);
+}
+
 static void a_full_ring_lets_the_oldest_go_as_a_gap(void **unused) {
   (void)unused;
   options.ring_messages = 4;
@@ -498,6 +522,7 @@ int main(void) {
       TEST(the_newest_link_fences_the_one_before),
       TEST(kept_messages_are_replayed_until_the_client_has_them),
       TEST(clients_that_say_processed_find_all_until_then),
+      TEST(an_ack_that_goes_back_is_refused),
       TEST(a_full_ring_lets_the_oldest_go_as_a_gap),
       TEST(large_messages_go_in_parts_and_urgent_ones_pass),
       TEST(the_clients_window_and_largest_message_are_heeded),
