@@ -15,6 +15,7 @@ from session_peer import (
     REPLAY,
     STALE,
     TEXT,
+    VERSION,
     Refused,
     ScriptedClient,
     serving,
@@ -233,6 +234,27 @@ async def test_hostile_frames_end_the_link_not_the_session(frame: list[Any], cod
         await client.send("fine")
         await client.until(lambda: client.inbox == [(0, 1, "fine")])
         await client.link.close()
+
+
+async def test_a_client_of_a_later_version_is_refused_as_such() -> None:
+    async with serving(Sessions(echo)) as url:
+        client = ScriptedClient(url)
+        await client.connect()
+        await client.write(client.hello(v=[9]))
+        with pytest.raises(Refused) as refused:
+            await client.welcomed()
+        assert refused.value.code == VERSION
+        assert await client.until_closed() == 4400
+
+
+async def test_text_messages_are_no_frames() -> None:
+    async with serving(Sessions(echo)) as url:
+        client = ScriptedClient(url)
+        for is_welcomed in (False, True):
+            await (client.open() if is_welcomed else client.connect())
+            await client.link.send("a text message")
+            assert await client.until_closed() == 4400
+            assert client.link.close_reason == "a text message on a link of steadwire.v1"
 
 
 @pytest.mark.parametrize("first", ["text", b"", b"\xc1", b"\x93\x06\x01\x02"])

@@ -440,7 +440,7 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
         "refuse, version": [
             c(hello(v=[9])),
             s([13, 2, "this server speaks 1"]),
-            s("close 4401", "the code of REFUSE counts"),
+            s("close 4400", "the code of REFUSE counts"),
         ],
         "refuse, auth": [
             *begin,

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from steadwire import _core
 from steadwire.errors import SteadwireError
-from steadwire.server._link import AsgiLink, Link, LinkLost, Receive, Scope, Send, WebsocketsLink
+from steadwire.server._link import (
+    AsgiLink,
+    Link,
+    LinkLost,
+    Receive,
+    Scope,
+    Send,
+    WebsocketsLink,
+    frame_of,
+)
 from steadwire.server._plain import PlainSession
 from steadwire.server._session import Authenticate, Session
 from steadwire.server.store import FencedError, Loaded, MemoryStore, Store
@@ -30,6 +39,7 @@ CLAIMS_MAX = 3
 GOING_AWAY = 1001
 RESTART = 1012
 TRY_LATER = 1013
+REFUSED = {VERSION: 4400, AUTH: 4401, BUSY: TRY_LATER}  # the close behind REFUSE
 
 Handler = Callable[[Any], Awaitable[None]]
 
@@ -149,10 +159,9 @@ class Sessions:
 
     async def _serve_session(self, link: Link) -> None:
         for _attempt in range(2):  # a stale HELLO may be followed by another
-            async with asyncio.timeout(self._hello_timeout):
-                data = await link.recv()
-            hello = data.encode() if isinstance(data, str) else data
             try:
+                async with asyncio.timeout(self._hello_timeout):
+                    hello = await frame_of(link)
                 cid, *_numbers = fields = _core.hello_read(hello)
                 principal = await self._principal(fields[3])
                 refusal, session, number = await self._open(link, cid, hello, principal)
@@ -164,7 +173,7 @@ class Sessions:
                 return
             await link.send(_core.refusal_write(refusal, ""))
             if refusal != STALE:
-                await link.close(TRY_LATER if refusal == BUSY else 4401, "")
+                await link.close(REFUSED[refusal], "")
                 return
 
     async def _principal(self, auth: bytes) -> str | None:
