@@ -350,6 +350,7 @@ static void on_goaway(struct stwi_conn *conn, const struct stwi_sframe *frame) {
                                   .spread_ms = bounded_ms(frame->u.goaway.spread_ms)};
   if (conn->state != STW_STATE_ONLINE || !stwi_conn_can_hedge(conn))
     return; /* the hint paces what follows the server's close */
+  stwi_conn_next_endpoint(conn, conn->active->endpoint);
   uint64_t spread = conn->hint.spread_ms * STWI_MS;
   conn->migrate_at = conn->core->now + conn->hint.after_ms * STWI_MS +
                      stwi_random_below(&conn->random, spread + 1);

@@ -434,6 +434,39 @@ static void goaway_moves_after_its_time_and_the_old_link_works_until_then(void *
   assert_int_equal(server->resumes, 1);
 }
 
+static void goaway_sends_a_client_to_its_other_server(void **unused) {
+  (void)unused;
+  struct world_server *other = world_server(world, "b");
+  other->has_sessions = true;
+  struct stwi_conn_config *config = world_config("a b");
+  config->profile = STWI_PROFILE_SESSION;
+  const uint32_t conn = world_open(world, config);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  world_run(world, 3 * STWI_S);
+  server->refuses = STWI_REFUSE_BUSY; /* it takes nobody from now on */
+  world_session_goaway(world, server, 0, 100);
+  world_run(world, STWI_S);
+  expect_state(conn, STW_STATE_ONLINE);
+  assert_int_equal(server->dials, 1);
+  assert_int_equal(other->dials, 1);
+}
+
+/* Who is alone behind its address comes back to the one that it was asked to leave. */
+static void a_refusal_with_a_hint_is_followed_at_once(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  world_run(world, 3 * STWI_S);
+  server->refuses = STWI_REFUSE_BUSY;
+  server->refusal_text = "r=0;w=200";
+  world_session_goaway(world, server, 0, 100);
+  world_run(world, 150 * STWI_MS);
+  assert_int_equal(server->hellos, 2);
+  server->refuses = 0; /* the address leads to another node */
+  world_run(world, 250 * STWI_MS);
+  expect_state(conn, STW_STATE_ONLINE);
+  assert_int_equal(server->hellos, 3);
+}
+
 static uint32_t open_with_token(void) {
   struct stwi_conn_config *config = session_config();
   config->has_credentials = true;
@@ -539,6 +572,8 @@ int main(void) {
       SESSION_TEST(a_new_process_goes_on_with_the_session_of_the_dead_one),
       SESSION_TEST(nothing_goes_out_under_a_token_that_is_not_committed),
       SESSION_TEST(goaway_moves_after_its_time_and_the_old_link_works_until_then),
+      SESSION_TEST(goaway_sends_a_client_to_its_other_server),
+      SESSION_TEST(a_refusal_with_a_hint_is_followed_at_once),
       SESSION_TEST(fresh_credentials_go_in_band),
       SESSION_TEST(credentials_refused_in_band_are_tried_on_another_link),
       SESSION_TEST(where_it_is_allowed_messages_go_with_hello),

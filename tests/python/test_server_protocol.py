@@ -328,6 +328,25 @@ async def test_draining_asks_then_closes_and_loses_nothing() -> None:
         assert sessions.live == []
 
 
+async def test_a_draining_node_sends_who_comes_on_at_once() -> None:
+    sessions = Sessions(echo)
+    async with serving(sessions) as url, ScriptedClient(url) as client:
+        draining = asyncio.create_task(sessions.drain(20, timeout=1))
+        await client.until(lambda: client.goaways)
+        late = ScriptedClient(url)
+        with pytest.raises(Refused, match="^4 r=0;w=500$"):
+            await late.open()
+        assert await late.until_closed() == 1013
+        await client.link.close()
+        await draining
+
+
+async def test_a_full_node_says_so_without_a_time() -> None:
+    async with serving(Sessions(echo, live_max=1)) as url, ScriptedClient(url):
+        with pytest.raises(Refused, match="^4 try again later$"):
+            await ScriptedClient(url).open()
+
+
 async def test_plain_clients_can_be_refused() -> None:
     async with serving(Sessions(echo, plain=False)) as url:
         async with websockets.connect(url) as link:

@@ -76,6 +76,7 @@ struct world_server {
   stw_session_options session_options; /* of new sessions */
   uint64_t incarnation;                /* of its memory of sessions */
   uint32_t refuses;                    /* every HELLO, with this code; 0: none */
+  const char *refusal_text;            /* NULL: some words */
   bool refuses_auth;
   bool is_mute_to_hello;
   struct world_session *sessions; /* owned */

@@ -108,7 +108,8 @@ static void on_hello(struct world *world, struct world_link *link,
   if (server->is_mute_to_hello)
     return;
   if (server->refuses != 0) {
-    refuse(world, link, server->refuses, "not now");
+    refuse(world, link, server->refuses,
+           server->refusal_text == NULL ? "not now" : server->refusal_text);
     return;
   }
   struct world_session *session = find(server, hello->cid);

@@ -40,6 +40,13 @@ GOING_AWAY = 1001
 RESTART = 1012
 TRY_LATER = 1013
 REFUSED = {VERSION: 4400, AUTH: 4401, BUSY: TRY_LATER}  # the close behind REFUSE
+REASONS = {
+    STALE: "this server does not know the session",
+    VERSION: "this server speaks version 1",
+    AUTH: "credentials or token not accepted",
+    BUSY: "try again later",
+}
+ELSEWHERE = "r=0;w=500"  # of a node that leaves: at once, and another one takes it
 
 Handler = Callable[[Any], Awaitable[None]]
 
@@ -171,7 +178,10 @@ class Sessions:
             if session is not None:
                 await self._run(session, link, number)
                 return
-            await link.send(_core.refusal_write(refusal, ""))
+            is_leaving = refusal == BUSY and self._is_draining
+            await link.send(
+                _core.refusal_write(refusal, ELSEWHERE if is_leaving else REASONS[refusal])
+            )
             if refusal != STALE:
                 await link.close(REFUSED[refusal], "")
                 return
