@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from steadwire import _core
@@ -27,6 +27,7 @@ from steadwire.server._session import Authenticate, Session
 from steadwire.server.store import FencedError, Loaded, MemoryStore, Store
 
 if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
     from websockets.asyncio.server import ServerConnection
     from websockets.typing import Subprotocol
 
@@ -137,6 +138,25 @@ class Sessions:
         accept = {"type": "websocket.accept", "subprotocol": SUBPROTOCOL if is_session else None}
         await send(accept)
         await self.serve(AsgiLink(receive, send), is_session)
+
+    async def endpoint(self, websocket: WebSocket) -> None:
+        """An endpoint for Starlette's `WebSocketRoute`; FastAPI's `@app.websocket` calls it.
+
+        The sessions accept the WebSocket, since they name its subprotocol.  ValueError where that
+        was done before.
+        """
+        from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+        if websocket.application_state is not WebSocketState.CONNECTING:
+            raise ValueError("the WebSocket was accepted before: leave accept() to the sessions")
+
+        async def send(event: MutableMapping[str, Any]) -> None:
+            try:
+                await websocket.send(event)
+            except WebSocketDisconnect as error:
+                raise OSError("the client is gone") from error
+
+        await self.asgi(websocket.scope, websocket.receive, send)
 
     async def serve(self, link: Link, is_session: bool) -> None:
         """Serves one WebSocket to its end."""
