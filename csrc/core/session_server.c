@@ -201,6 +201,15 @@ static void rotate(struct stwi_server *server, const struct stwi_sf_hello *hello
   memcpy(server->token, claim->random + sizeof server->sid, STWI_TOKEN_BYTES);
 }
 
+/* Beyond this our own numbers could run out. */
+static bool can_begin(const struct stwi_sf_hello *hello) {
+  for (int i = 0; i < STW_LANE_COUNT; i++) {
+    if (hello->received[i] > NUMBER_MAX / 2)
+      return false;
+  }
+  return true;
+}
+
 static void begin(struct stwi_server *server, const struct stwi_sf_hello *hello,
                   const char *principal) {
   memcpy(server->cid, hello->cid, STWI_CID_BYTES);
@@ -227,6 +236,7 @@ static void reset_lane(struct stwi_server *server, struct stwi_server_lane *lane
   lane->client_had = lane->client_accepted = had;
   lane->client_said = processed;
   lane->inflight_messages = lane->inflight_bytes = 0;
+  lane->gone_messages = lane->gone_bytes = 0;
   stwi_ack_clear(&lane->ack);
   stwi_server_client_has(server, lane, had, processed);
 }
@@ -271,6 +281,8 @@ stw_status stwi_server_open(struct stwi_server *server, const struct stwi_sf_hel
   if (*refusal != STW_REFUSAL_NONE)
     return STW_OK;
   const bool was_known = server->is_known;
+  if (!was_known && !can_begin(hello))
+    return REFUSE(server, STW_E_PROTOCOL, "HELLO: rx of a new session is over 2^62");
   if (!was_known)
     begin(server, hello, principal);
   rotate(server, hello, claim);
@@ -337,9 +349,10 @@ static void give_way(struct stwi_server_lane *lane) {
   const struct stwi_ring_entry entry = stwi_ring_pop(&lane->ring);
   const bool is_begun = entry.number == lane->cursor && lane->offset > 0;
   const bool is_written = entry.number < lane->cursor && entry.number > lane->client_accepted;
-  if (is_begun || (is_written && lane->inflight_messages > 0)) {
-    lane->inflight_messages--;
-    lane->inflight_bytes -= entry.size;
+  if (is_begun || is_written) {
+    lane->gone_messages++;
+    lane->gone_bytes += entry.size;
+    lane->gone_upto = entry.number;
   }
   if (is_begun)
     lane->orphan = entry;
@@ -385,6 +398,11 @@ void stwi_server_client_has(struct stwi_server *server, struct stwi_server_lane 
       break;
     lane->inflight_messages--;
     lane->inflight_bytes -= entry->size;
+  }
+  if (lane->gone_messages > 0 && accepted >= lane->gone_upto) {
+    lane->inflight_messages -= lane->gone_messages;
+    lane->inflight_bytes -= lane->gone_bytes;
+    lane->gone_messages = lane->gone_bytes = 0;
   }
   if (accepted > lane->client_accepted)
     lane->client_accepted = accepted;

@@ -36,7 +36,8 @@ struct stwi_server_lane {
   uint64_t client_processed;           /* on any */
   uint64_t client_said;                /* to be processed, on this link */
   uint64_t forgotten, overflowed_upto; /* numbers up to these left the ring: done with; full */
-  uint64_t inflight_messages, inflight_bytes;
+  uint64_t inflight_messages, inflight_bytes;    /* written and unaccepted, on this link */
+  uint64_t gone_messages, gone_bytes, gone_upto; /* of these, what left the ring; up to a number */
   size_t offset;                 /* bytes of the message at the cursor gone out as parts */
   bool is_replay;                /* of the message at the cursor, once begun */
   struct stwi_ring_entry orphan; /* it was dropped while going out; data NULL: was not */

@@ -301,6 +301,20 @@ static void what_the_store_does_not_know_is_stale(void **unused) {
   assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_VERSION);
 }
 
+static void a_new_session_leaves_the_server_numbers(void **unused) {
+  (void)unused;
+  struct stwi_sf_hello hello = hello_of();
+  stw_session_claim claim = {.struct_size = sizeof claim};
+  stw_refusal refusal;
+  hello.received[0] = INT64_MAX;
+  assert_int_equal(stwi_server_open(&server, &hello, &claim, &client.link, &refusal),
+                   STW_E_PROTOCOL);
+  assert_non_null(strstr(server.why, "2^62"));
+  hello.received[0] = INT64_MAX / 2;
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_NONE);
+  assert_int_equal(take(STWI_SF_WELCOME).u.welcome.next[0], (uint64_t)1 << 62);
+}
+
 static void the_newest_link_fences_the_one_before(void **unused) {
   (void)unused;
   connect_client();
@@ -450,6 +464,31 @@ static void the_clients_window_and_largest_message_are_heeded(void **unused) {
   expect_gap(5, 5, STWI_GAP_REMOVED);
 }
 
+static void what_gave_way_unacknowledged_stays_in_the_clients_window(void **unused) {
+  (void)unused;
+  options.ring_messages = 2;
+  renew();
+  struct stwi_sf_hello hello = hello_of();
+  hello.window_messages = 3;
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_NONE);
+  take(STWI_SF_WELCOME);
+  post_count(2);
+  expect_data(1);
+  expect_data(2);
+  post_count(2);
+  expect_data(3);
+  take_nothing();
+  give_ack(0, 1, 0); /* 2 may be under way still */
+  take_nothing();
+  give_ack(0, 2, 0);
+  expect_data(4);
+  post_count(2);
+  expect_data(5);
+  take_nothing();
+  give_ack(0, 5, 0);
+  expect_data(6);
+}
+
 static void answers_and_the_end_go_in_order(void **unused) {
   (void)unused;
   connect_client();
@@ -519,6 +558,7 @@ int main(void) {
       TEST(a_client_whose_first_welcome_was_lost_comes_in),
       TEST(optimistic_frames_do_not_void_the_old_token),
       TEST(what_the_store_does_not_know_is_stale),
+      TEST(a_new_session_leaves_the_server_numbers),
       TEST(the_newest_link_fences_the_one_before),
       TEST(kept_messages_are_replayed_until_the_client_has_them),
       TEST(clients_that_say_processed_find_all_until_then),
@@ -526,6 +566,7 @@ int main(void) {
       TEST(a_full_ring_lets_the_oldest_go_as_a_gap),
       TEST(large_messages_go_in_parts_and_urgent_ones_pass),
       TEST(the_clients_window_and_largest_message_are_heeded),
+      TEST(what_gave_way_unacknowledged_stays_in_the_clients_window),
       TEST(answers_and_the_end_go_in_order),
       TEST(without_memory_calls_refuse_and_nothing_is_lost),
   };
