@@ -6,6 +6,7 @@
  * conn_out    outbox, opening and control frames -> bytes; barriers
  * conn_store  what the store is told and says
  * conn_session  the session of the client: what steadwire.v1 adds to all of these
+ * conn_session_out  what it writes: messages, HELLO, acknowledgements
  * conn_time   timers: what is due, when to come back
  * conn_host   inputs of the host and of the machine
  * conn_hint   what host and machine know of the network
@@ -291,6 +292,11 @@ int64_t stwi_conn_session_put_message(struct stwi_conn *conn, struct stwi_writer
 bool stwi_conn_session_put_opening(struct stwi_conn *conn, struct stwi_writer *w,
                                    const struct stwi_opening_item *item);
 void stwi_conn_session_processed(struct stwi_conn *conn, stw_lane lane, uint64_t number);
+/* What the host supplied as token; "" where it logs in otherwise. */
+struct stwi_text stwi_conn_session_token(const struct stwi_conn *conn);
+/* The message is DEAD, and its end told with the server's words. */
+void stwi_conn_session_reject(struct stwi_conn *conn, stw_lane lane, uint64_t number,
+                              stw_cause cause, const char *detail);
 void stwi_conn_session_auth(struct stwi_conn *conn); /* fresh credentials are there */
 stwi_time stwi_conn_session_deadline(const struct stwi_conn *conn);
 
