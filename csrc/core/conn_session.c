@@ -18,6 +18,18 @@ static bool make_offer(struct stwi_conn *conn) {
   return true;
 }
 
+/* Told ahead of every message that gets a number from now on. */
+static void note_found(struct stwi_conn *conn, const uint64_t last_number[STW_LANE_COUNT]) {
+  struct stwi_session_saved *session = &conn->session.saved;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    if (session->found_next[lane] == 0)
+      session->found_next[lane] = last_number[lane] + 1;
+  }
+  memcpy(conn->saved.found_next, session->found_next, sizeof conn->saved.found_next);
+  const struct stwi_store_change change = {.op = STWI_STORE_SESSION, .session = &conn->saved};
+  stwi_conn_store(conn, &change);
+}
+
 bool stwi_conn_session_init(struct stwi_conn *conn, const struct stwi_restored *restored) {
   const struct stwi_conn_config *config = conn->config;
   conn->has_sessions = config->profile == STWI_PROFILE_SESSION && conn->core->codec != NULL;
@@ -27,6 +39,8 @@ bool stwi_conn_session_init(struct stwi_conn *conn, const struct stwi_restored *
     if (restored != NULL && restored->is_unclean)
       conn->maybe_written[lane] = restored->last_number[lane];
   }
+  if (restored != NULL && restored->session.is_welcomed)
+    note_found(conn, restored->last_number);
   return !conn->has_sessions || make_offer(conn);
 }
 
@@ -155,6 +169,7 @@ static void settle(struct stwi_conn *conn, stw_lane lane, const struct stwi_sf_w
 static void on_welcomed(struct stwi_conn *conn, struct stwi_link *link,
                         const struct stwi_sf_welcome *welcome,
                         const struct stwi_sclient_news *news) {
+  memset(conn->session.saved.found_next, 0, sizeof conn->session.saved.found_next);
   store_session(conn);
   conn->is_resumed = news->u.welcomed.resume == STWI_RESUME_FULL;
   conn->metrics[STW_METRIC_RESUMES] += conn->is_resumed;

@@ -169,7 +169,10 @@ static void fill_place(const struct stwi_conn *conn, struct stwi_sclient_place *
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
     const struct stwi_msg *first = stwi_outbox_after(&conn->lanes[lane], 0);
     place->next[lane] = conn->lanes[lane].taken + 1;
-    place->lowest[lane] = first == NULL ? place->next[lane] : first->number;
+    if (conn->session.saved.found_next[lane] != 0)
+      place->next[lane] = conn->session.saved.found_next[lane];
+    bool is_past = first == NULL || first->number > place->next[lane];
+    place->lowest[lane] = is_past ? place->next[lane] : first->number;
   }
   place->window_bytes = config->inbound_buffer;
   place->idle_ms = config->has_heartbeat ? config->heartbeat_interval_ns / STWI_MS : 0;

@@ -306,6 +306,48 @@ static void a_new_process_goes_on_with_the_session_of_the_dead_one(void **unused
   assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 0);
 }
 
+/* Its file lost the messages that it was told last: their numbers are given again. */
+static void numbers_that_went_back_are_found_even_where_new_ones_were_given(void **unused) {
+  (void)unused;
+  server->has_echo = false;
+  const uint32_t before = open_session();
+  for (unsigned i = 0; i < 5; i++)
+    world_say(world, before);
+  assert_true(world_run_settled(world, before, STWI_S));
+  struct stwi_restored restored = {
+      .is_unclean = true, .may_lag = true, .session = world_inside(world, before)->saved};
+  world_forget(world, before);
+  const uint32_t conn = world_open_restored(world, session_config(), &restored);
+  for (unsigned i = 0; i < 7; i++)
+    world_say(world, conn);
+  const uint64_t had = server->messages;
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(server->messages - had, 7);
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
+}
+
+static void numbers_that_went_back_are_found_by_a_later_process_too(void **unused) {
+  (void)unused;
+  server->has_echo = false;
+  const uint32_t before = open_session();
+  for (unsigned i = 0; i < 5; i++)
+    world_say(world, before);
+  assert_true(world_run_settled(world, before, STWI_S));
+  struct stwi_restored restored = {.is_unclean = true,
+                                   .session = world_inside(world, before)->saved};
+  world_forget(world, before);
+  server->door = WORLD_DOOR_REFUSED;
+  const uint32_t conn = world_open_restored(world, session_config(), &restored);
+  for (unsigned i = 0; i < 7; i++)
+    world_say(world, conn);
+  world_crash(world, conn, session_config());
+  server->door = WORLD_DOOR_OPEN;
+  const uint64_t had = server->messages;
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(server->messages - had, 7);
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
+}
+
 /* ---- moving ---- */
 
 static void goaway_moves_after_its_time_and_the_old_link_works_until_then(void **unused) {
@@ -386,6 +428,8 @@ int main(void) {
       SESSION_TEST(the_host_may_decide_about_messages_of_unknown_fate),
       SESSION_TEST(what_the_host_has_processed_reaches_the_server),
       SESSION_TEST(a_new_process_goes_on_with_the_session_of_the_dead_one),
+      SESSION_TEST(numbers_that_went_back_are_found_even_where_new_ones_were_given),
+      SESSION_TEST(numbers_that_went_back_are_found_by_a_later_process_too),
       SESSION_TEST(goaway_moves_after_its_time_and_the_old_link_works_until_then),
       SESSION_TEST(fresh_credentials_go_in_band),
       SESSION_TEST(credentials_refused_in_band_are_tried_on_another_link),
