@@ -133,6 +133,8 @@ struct stwi_conn {
   char *offer;             /* subprotocols to offer: steadwire.v1 first; NULL without sessions */
   uint64_t session_serial; /* store: nothing goes out under a token before this is committed */
   uint64_t maybe_written[STW_LANE_COUNT]; /* numbers up to these may have been, by a dead process */
+  bool is_token_doubtful;                 /* until WELCOME: of a store that may have missed one */
+  uint32_t auth_refusals;                 /* of a doubtful token */
   uint32_t optimistic_endpoint;           /* whose WELCOME allowed DATA ahead of the next one */
   bool is_downgraded;                     /* the present or last link was plain */
   bool is_resumed;                        /* the present link went on where the last one was */

@@ -35,6 +35,7 @@ bool stwi_conn_session_init(struct stwi_conn *conn, const struct stwi_restored *
   conn->has_sessions = config->profile == STWI_PROFILE_SESSION && conn->core->codec != NULL;
   stwi_sclient_init(&conn->session, restored == NULL ? NULL : &restored->session,
                     config->has_inbound_from ? config->inbound_from : NULL, config->max_message);
+  conn->is_token_doubtful = restored != NULL && restored->is_unclean;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
     if (restored != NULL && restored->is_unclean)
       conn->maybe_written[lane] = restored->last_number[lane];
@@ -171,6 +172,7 @@ static void on_welcomed(struct stwi_conn *conn, struct stwi_link *link,
                         const struct stwi_sclient_news *news) {
   memset(conn->session.saved.found_next, 0, sizeof conn->session.saved.found_next);
   store_session(conn);
+  conn->is_token_doubtful = false;
   conn->is_resumed = news->u.welcomed.resume == STWI_RESUME_FULL;
   conn->metrics[STW_METRIC_RESUMES] += conn->is_resumed;
   conn->optimistic_endpoint = link->endpoint;
@@ -214,12 +216,11 @@ static uint64_t count_unproven(struct stwi_conn *conn) {
   return count;
 }
 
-static void on_stale(struct stwi_conn *conn, struct stwi_link *link, const char *detail) {
+/* False without randomness: the session stays. */
+static bool begin_anew(struct stwi_conn *conn, struct stwi_link *link, const char *detail) {
   uint8_t cid[STWI_CID_BYTES];
-  if (!stwi_core_random(conn->core, cid, sizeof cid)) {
-    link_over(conn, link, STW_CAUSE_RESUME_REFUSED, 0, "no randomness for a new session");
-    return;
-  }
+  if (!stwi_core_random(conn->core, cid, sizeof cid))
+    return false;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
     link->parts[lane] = (struct stwi_part){NULL, 0};
   unlink_lanes(conn);
@@ -235,6 +236,17 @@ static void on_stale(struct stwi_conn *conn, struct stwi_link *link, const char 
   stwi_conn_tell_ends(conn);
   stwi_sclient_renew(&conn->session, cid);
   store_session(conn);
+  return true;
+}
+
+/* A store that was not closed in order may have missed the last token (level process, or a full
+ * disk), and nobody has another one: better a new session than none for ever.  Credentials that
+ * went along are doubted first. */
+static bool is_token_lost(struct stwi_conn *conn) {
+  if (!conn->is_token_doubtful)
+    return false;
+  conn->auth_refusals++;
+  return conn->auth_refusals > (stwi_conn_session_token(conn).size > 0 ? 1u : 0u);
 }
 
 static void on_refused(struct stwi_conn *conn, struct stwi_link *link,
@@ -244,14 +256,19 @@ static void on_refused(struct stwi_conn *conn, struct stwi_link *link,
   stwi_conn_describe(detail, sizeof detail, "the server refused the session with code", code,
                      frame->u.close.text);
   if (code == STWI_REFUSE_STALE) {
-    on_stale(conn, link, detail);
+    if (!begin_anew(conn, link, detail))
+      link_over(conn, link, STW_CAUSE_RESUME_REFUSED, 0, "no randomness for a new session");
     return;
   }
   struct stwi_link_end end = {.cause = STW_CAUSE_SESSION_ERROR, .detail = detail};
   if (code == STWI_REFUSE_VERSION)
     end.cause = STW_CAUSE_PEER_PROTOCOL;
-  if (code == STWI_REFUSE_AUTH)
+  if (code == STWI_REFUSE_AUTH && is_token_lost(conn)) {
+    conn->is_token_doubtful = !begin_anew(conn, link, detail);
+    end.cause = STW_CAUSE_RESUME_REFUSED;
+  } else if (code == STWI_REFUSE_AUTH) {
     end.cause = STW_CAUSE_AUTH_FAILED;
+  }
   if (code == STWI_REFUSE_BUSY) {
     end.cause = STW_CAUSE_TRY_LATER;
     end.hint = stwi_hint_parse(frame->u.close.text.data, frame->u.close.text.size);

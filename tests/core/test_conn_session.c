@@ -348,6 +348,57 @@ static void numbers_that_went_back_are_found_by_a_later_process_too(void **unuse
   assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
 }
 
+/* A session whose file missed the last tokens: the link was lost twice since. */
+static struct stwi_restored outdated(bool is_unclean) {
+  server->has_echo = false;
+  const uint32_t before = open_session();
+  const struct stwi_restored restored = {.is_unclean = is_unclean,
+                                         .session = world_inside(world, before)->saved};
+  for (unsigned i = 0; i < 2; i++) {
+    world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+    world_restart(world, server);
+    world_run(world, STWI_S);
+    assert_true(world_run_to(world, before, STW_STATE_ONLINE, 10 * STWI_S));
+    world_say(world, before);
+    assert_true(world_run_settled(world, before, STWI_S));
+  }
+  world_forget(world, before);
+  return restored;
+}
+
+static void a_token_that_the_file_missed_costs_the_session_and_not_the_conn(void **unused) {
+  (void)unused;
+  struct stwi_restored restored = outdated(true);
+  const uint32_t conn = world_open_restored(world, session_config(), &restored);
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
+  assert_int_equal(last(conn, STW_EVENT_GAP)->u.gap.reason, STW_GAP_SESSION_LOST);
+}
+
+static void a_wrong_token_of_a_file_closed_in_order_is_a_refused_login(void **unused) {
+  (void)unused;
+  struct stwi_restored restored = outdated(false);
+  const uint32_t conn = world_open_restored(world, session_config(), &restored);
+  assert_true(world_run_to(world, conn, STW_STATE_FAILED, 10 * STWI_S));
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 0);
+}
+
+static void credentials_are_doubted_before_the_token_is(void **unused) {
+  (void)unused;
+  struct stwi_restored restored = outdated(true);
+  struct stwi_conn_config *config = session_config();
+  config->has_credentials = true;
+  const uint32_t conn = world_open_restored(world, config, &restored);
+  world_supply(world, conn, "one", 60000);
+  world_run(world, STWI_S);
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 0);
+  world_supply(world, conn, "two", 60000);
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
+}
+
 /* ---- moving ---- */
 
 static void goaway_moves_after_its_time_and_the_old_link_works_until_then(void **unused) {
@@ -430,6 +481,9 @@ int main(void) {
       SESSION_TEST(a_new_process_goes_on_with_the_session_of_the_dead_one),
       SESSION_TEST(numbers_that_went_back_are_found_even_where_new_ones_were_given),
       SESSION_TEST(numbers_that_went_back_are_found_by_a_later_process_too),
+      SESSION_TEST(a_token_that_the_file_missed_costs_the_session_and_not_the_conn),
+      SESSION_TEST(a_wrong_token_of_a_file_closed_in_order_is_a_refused_login),
+      SESSION_TEST(credentials_are_doubted_before_the_token_is),
       SESSION_TEST(goaway_moves_after_its_time_and_the_old_link_works_until_then),
       SESSION_TEST(fresh_credentials_go_in_band),
       SESSION_TEST(credentials_refused_in_band_are_tried_on_another_link),
