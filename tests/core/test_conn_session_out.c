@@ -87,6 +87,38 @@ static void nothing_goes_out_under_a_token_that_is_not_committed(void **unused) 
   assert_int_equal(world_session_role(server)->lanes[0].client_accepted, 1);
 }
 
+/* What went with HELLO waits for a proof that cannot be asked for before the token is committed. */
+static void the_engine_rests_while_a_token_is_being_committed(void **unused) {
+  (void)unused;
+  server->session_options.takes_optimistic = true;
+  server->session_options.ack_ms = 10000;
+  server->latency_ns = 50 * STWI_MS;
+  server->write_delay_ns = 150 * STWI_MS; /* WELCOME comes first */
+  struct stwi_restored restored = {.has_store = true, .session.cid = {1, 2, 3}};
+  const uint32_t conn = world_open_restored(world, session_config(), &restored);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  struct stwi_input stored = {.kind = STWI_IN_STORED, .conn = conn};
+  stored.u.stored.serial = world_inside(world, conn)->session_serial;
+  stored.u.stored.upto[STW_LANE_DATA] = 1;
+  world_input(world, &stored);
+  world_say(world, conn);
+  world_input(world, &stored);
+  world_run(world, 100 * STWI_MS);
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  world_say(world, conn);
+  stored.u.stored.upto[STW_LANE_DATA] = 2;
+  world_input(world, &stored);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 10 * STWI_S));
+  const uint64_t steps = world->steps;
+  world_run(world, STWI_S);
+  assert_in_range(world->steps - steps, 0, 100);
+  stored.u.stored.serial = world_inside(world, conn)->session_serial;
+  world_input(world, &stored);
+  world_run(world, STWI_S);
+  expect_all_received(conn);
+}
+
 static void where_it_is_allowed_messages_go_with_hello(void **unused) {
   (void)unused;
   server->session_options.takes_optimistic = true;
@@ -131,6 +163,7 @@ int main(void) {
       SESSION_TEST(an_urgent_message_passes_a_long_one),
       SESSION_TEST(acks_due_go_before_a_close),
       SESSION_TEST(nothing_goes_out_under_a_token_that_is_not_committed),
+      SESSION_TEST(the_engine_rests_while_a_token_is_being_committed),
       SESSION_TEST(where_it_is_allowed_messages_go_with_hello),
       SESSION_TEST(what_went_with_a_stale_hello_goes_again_under_the_new_one),
   };
