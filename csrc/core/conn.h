@@ -294,6 +294,8 @@ int64_t stwi_conn_session_put_message(struct stwi_conn *conn, struct stwi_writer
 bool stwi_conn_session_put_opening(struct stwi_conn *conn, struct stwi_writer *w,
                                    const struct stwi_opening_item *item);
 void stwi_conn_session_processed(struct stwi_conn *conn, stw_lane lane, uint64_t number);
+/* The conn ends: its store is told what was written, or may have been, and still stands. */
+void stwi_conn_session_leave(struct stwi_conn *conn);
 /* What the host supplied as token; "" where it logs in otherwise. */
 struct stwi_text stwi_conn_session_token(const struct stwi_conn *conn);
 /* The message is DEAD, and its end told with the server's words. */

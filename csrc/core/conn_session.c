@@ -199,19 +199,34 @@ void stwi_conn_session_up(struct stwi_conn *conn) {
 
 /* ---- REFUSE ---- */
 
-/* Counts what may have been written under the old session; what a process before us wrote counts
- * as written from now on. */
-static uint64_t count_unproven(struct stwi_conn *conn) {
-  uint64_t count = 0;
+/* What a process before us may have written counts as written from now on. */
+static void count_as_written(struct stwi_conn *conn) {
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
-    uint64_t after = 0;
     struct stwi_msg *msg;
-    while ((msg = stwi_outbox_after(&conn->lanes[lane], after)) != NULL) {
-      after = msg->number;
+    for (uint64_t at = 0; (msg = stwi_outbox_after(&conn->lanes[lane], at)) != NULL;
+         at = msg->number) {
       if (msg->attempts == 0 && msg->number <= conn->maybe_written[lane])
         msg->attempts = 1;
-      count += msg->attempts > 0;
     }
+  }
+}
+
+void stwi_conn_session_leave(struct stwi_conn *conn) {
+  if (!conn->has_store)
+    return;
+  count_as_written(conn);
+  stwi_lanes_tell_written(conn->lanes);
+}
+
+/* Counts what may have been written under the old session. */
+static uint64_t count_unproven(struct stwi_conn *conn) {
+  uint64_t count = 0;
+  count_as_written(conn);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    const struct stwi_msg *msg;
+    for (uint64_t at = 0; (msg = stwi_outbox_after(&conn->lanes[lane], at)) != NULL;
+         at = msg->number)
+      count += msg->attempts > 0;
   }
   return count;
 }
