@@ -364,9 +364,19 @@ void stwi_conn_unmuted(struct stwi_core *core, const struct stwi_endpoint *endpo
   }
 }
 
+/* The server of a session has much to say.  One that is mute is heard after a question that is
+ * late; where nothing is, or the link has ended too soon, it is the link that says nothing. */
+static bool is_heard_mute(const struct stwi_conn *conn, const struct stwi_link *link) {
+  const struct stwi_barrier *oldest = &link->barriers[link->barrier_head];
+  uint64_t soft = stwi_pulse_soft_ns(&conn->pulse, conn->core->now);
+  return conn->core->now >= oldest->due + soft && conn->pulse.heard_at > oldest->due;
+}
+
 bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) {
   struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
   if (link->phase < STW_PHASE_UP || link->has_pong)
+    return false;
+  if (link->barrier_count > 0 && link->is_session && !is_heard_mute(conn, link))
     return false;
   if (link->barrier_count > 0)
     return stwi_endpoint_mute_strike(endpoint, conn->core->now);

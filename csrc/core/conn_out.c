@@ -145,11 +145,17 @@ static bool is_cautious(const struct stwi_conn *conn) {
   return conn->lanes[STW_LANE_DATA].is_cautious || conn->lanes[STW_LANE_CONTROL].is_cautious;
 }
 
+static bool carries_data(const struct stwi_conn *conn) {
+  if (conn->active->is_session)
+    return stwi_conn_session_carries(conn);
+  return stwi_conn_is_live(conn) && conn->active->phase == STW_PHASE_UP;
+}
+
 stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
   const struct stwi_link *link = conn->active;
   if (link->unproven_since == 0 || !stwi_conn_may_ask(conn))
     return STWI_NEVER;
-  if (link->barrier_count == STWI_BARRIERS_MAX)
+  if (link->barrier_count == STWI_BARRIERS_MAX || !carries_data(conn))
     return STWI_NEVER;
   bool is_urgent = conn->is_closing || is_cautious(conn) || is_half_full(conn) ||
                    link->since_barrier_bytes >= STWI_BARRIER_BYTES;
@@ -157,12 +163,6 @@ stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
     return link->unproven_since;
   stwi_time at = link->barrier_at + STWI_BARRIER_AFTER;
   return at > link->unproven_since ? at : link->unproven_since;
-}
-
-static bool carries_data(const struct stwi_conn *conn) {
-  if (conn->active->is_session)
-    return stwi_conn_session_carries(conn);
-  return stwi_conn_is_live(conn) && conn->active->phase == STW_PHASE_UP;
 }
 
 static size_t pongs_room(const struct stwi_link *link) {
