@@ -278,15 +278,6 @@ static stw_status mark_known(struct stwi_port *port, struct stwi_chunk *chunks, 
   return status;
 }
 
-static struct stwi_msg *copy_to(struct stwi_chunk *to, const struct stwi_msg *msg) {
-  struct stwi_msg *copy =
-      stwi_chunk_append(to, stwi_msg_key(msg), msg->key_size, stwi_msg_body(msg), msg->size);
-  struct stwi_msg head = *msg;
-  head.home = copy->home;
-  *copy = head;
-  return copy;
-}
-
 /* Leaves out what is marked: each chunk of the list in turn, in place of the old one. */
 static bool leave_known_out(struct stwi_chunk **place) {
   while (*place != NULL) {
@@ -296,7 +287,7 @@ static bool leave_known_out(struct stwi_chunk **place) {
       return false;
     for (struct stwi_msg *msg = stwi_chunk_first(old); msg != NULL; msg = stwi_chunk_after(msg))
       if (msg->id.number != 0)
-        copy_to(made, msg);
+        stwi_chunk_copy(made, msg);
     made->next = old->next;
     stwi_chunk_free(old);
     *place = made;

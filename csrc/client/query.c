@@ -107,42 +107,18 @@ static bool lets_through(const stw_outbox_filter *filter, const struct stwi_msg 
 
 /* ---- entries ---- */
 
-static uint32_t ring_offset(const struct stwi_outbox *lane, uint64_t number) {
-  uint32_t low = 0, high = lane->count;
-  while (low < high) {
-    const uint32_t middle = low + (high - low) / 2;
-    if (lane->ring[(lane->head + middle) & (lane->capacity - 1)]->number < number)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-static uint32_t parked_offset(const struct stwi_parked *parked, uint64_t serial) {
-  uint32_t low = 0, high = parked->count;
-  while (low < high) {
-    const uint32_t middle = low + (high - low) / 2;
-    if (parked->items[middle].serial < serial)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-/* Ended messages that still fill a place count as well: close enough for people. */
+/* Gaps count as well: close enough for people. */
 static uint32_t position_at(const struct look *look, uint64_t cursor) {
   const struct stwi_outbox *control = &look->lanes[STW_LANE_CONTROL];
   const struct stwi_outbox *data = &look->lanes[STW_LANE_DATA];
   const uint64_t number = cursor & NUMBER_MASK;
   switch (cursor >> SECTION_SHIFT) {
   case SECTION_CONTROL:
-    return ring_offset(control, number);
+    return stwi_outbox_position(control, number);
   case SECTION_DATA:
-    return control->count + ring_offset(data, number);
+    return control->count + stwi_outbox_position(data, number);
   default:
-    return control->count + data->count + parked_offset(look->parked, number);
+    return control->count + data->count + stwi_parked_position(look->parked, number);
   }
 }
 
@@ -150,11 +126,8 @@ static uint64_t cursor_of(const struct look *look, const struct stwi_msg *msg) {
   uint64_t section = msg->lane == STW_LANE_CONTROL ? SECTION_CONTROL : SECTION_DATA;
   uint64_t number = msg->number;
   if (is_parked(msg)) {
-    uint32_t i = 0;
-    while (look->parked->items[i].msg != msg)
-      i++;
     section = SECTION_PARKED;
-    number = look->parked->items[i].serial;
+    number = stwi_parked_serial(look->parked, msg);
   }
   return section << SECTION_SHIFT | number;
 }
