@@ -12,11 +12,6 @@
 #define COPY_BYTES_MAX 262144u
 #define COPY_CHUNK_BYTES 65536u
 
-/* A cursor: section in the two highest bits, then the number (or serial) of the last one seen. */
-#define SECTION_SHIFT 62
-#define NUMBER_MASK (((uint64_t)1 << SECTION_SHIFT) - 1)
-enum section { SECTION_CONTROL, SECTION_DATA, SECTION_PARKED, SECTION_END };
-
 struct stwi_query *stwi_query_new(enum stwi_query_kind kind) {
   struct stwi_query *query = calloc(1, sizeof *query);
   if (query == NULL)
@@ -52,30 +47,36 @@ struct look {
   stwi_time now;
 };
 
-static const struct stwi_outbox *lane_of(const struct look *look, enum section section) {
-  return &look->lanes[section == SECTION_CONTROL ? STW_LANE_CONTROL : STW_LANE_DATA];
+static const struct stwi_outbox *lane_of(const struct look *look, uint64_t section) {
+  return &look->lanes[section == STWI_CURSOR_CONTROL ? STW_LANE_CONTROL : STW_LANE_DATA];
+}
+
+/* Is it 0, or where a message has been? */
+static bool is_cursor(const struct look *look, uint64_t cursor) {
+  const uint64_t section = cursor >> STWI_CURSOR_SHIFT, number = cursor & STWI_CURSOR_NUMBER;
+  if (section == 0 || number == 0)
+    return cursor == 0;
+  return number <=
+         (section == STWI_CURSOR_PARKED ? look->parked->serial : lane_of(look, section)->taken);
 }
 
 /* The message behind the cursor, which moves to it; NULL at the end (the cursor is 0). */
 static struct stwi_msg *next_of(const struct look *look, uint64_t *cursor) {
-  for (uint64_t section = *cursor >> SECTION_SHIFT; section < SECTION_END; section++) {
-    const uint64_t after = *cursor & NUMBER_MASK;
-    if (section == SECTION_PARKED) {
-      const struct stwi_parking *parking = stwi_parked_after(look->parked, after);
-      if (parking == NULL)
-        break;
-      *cursor = section << SECTION_SHIFT | parking->serial;
-      return parking->msg;
-    }
-    struct stwi_msg *msg = stwi_outbox_after(lane_of(look, (enum section)section), after);
+  if (*cursor == 0)
+    *cursor = (uint64_t)STWI_CURSOR_CONTROL << STWI_CURSOR_SHIFT;
+  for (uint64_t section = *cursor >> STWI_CURSOR_SHIFT; section < STWI_CURSOR_PARKED; section++) {
+    struct stwi_msg *msg = stwi_outbox_after(lane_of(look, section), *cursor & STWI_CURSOR_NUMBER);
     if (msg != NULL) {
-      *cursor = section << SECTION_SHIFT | msg->number;
+      *cursor = section << STWI_CURSOR_SHIFT | msg->number;
       return msg;
     }
-    *cursor = (section + 1) << SECTION_SHIFT;
+    *cursor = (section + 1) << STWI_CURSOR_SHIFT;
   }
-  *cursor = 0;
-  return NULL;
+  const struct stwi_parking *parking =
+      stwi_parked_after(look->parked, *cursor & STWI_CURSOR_NUMBER);
+  *cursor =
+      parking == NULL ? 0 : (uint64_t)STWI_CURSOR_PARKED << STWI_CURSOR_SHIFT | parking->serial;
+  return parking == NULL ? NULL : parking->msg;
 }
 
 static bool is_parked(const struct stwi_msg *msg) {
@@ -111,11 +112,11 @@ static bool lets_through(const stw_outbox_filter *filter, const struct stwi_msg 
 static uint32_t position_at(const struct look *look, uint64_t cursor) {
   const struct stwi_outbox *control = &look->lanes[STW_LANE_CONTROL];
   const struct stwi_outbox *data = &look->lanes[STW_LANE_DATA];
-  const uint64_t number = cursor & NUMBER_MASK;
-  switch (cursor >> SECTION_SHIFT) {
-  case SECTION_CONTROL:
+  const uint64_t number = cursor & STWI_CURSOR_NUMBER;
+  switch (cursor >> STWI_CURSOR_SHIFT) {
+  case STWI_CURSOR_CONTROL:
     return stwi_outbox_position(control, number);
-  case SECTION_DATA:
+  case STWI_CURSOR_DATA:
     return control->count + stwi_outbox_position(data, number);
   default:
     return control->count + data->count + stwi_parked_position(look->parked, number);
@@ -123,13 +124,13 @@ static uint32_t position_at(const struct look *look, uint64_t cursor) {
 }
 
 static uint64_t cursor_of(const struct look *look, const struct stwi_msg *msg) {
-  uint64_t section = msg->lane == STW_LANE_CONTROL ? SECTION_CONTROL : SECTION_DATA;
+  uint64_t section = msg->lane == STW_LANE_CONTROL ? STWI_CURSOR_CONTROL : STWI_CURSOR_DATA;
   uint64_t number = msg->number;
   if (is_parked(msg)) {
-    section = SECTION_PARKED;
+    section = STWI_CURSOR_PARKED;
     number = stwi_parked_serial(look->parked, msg);
   }
-  return section << SECTION_SHIFT | number;
+  return section << STWI_CURSOR_SHIFT | number;
 }
 
 static void fill_entry(stw_outbox_entry *entry, const struct stwi_msg *msg, stwi_time now) {
@@ -151,6 +152,8 @@ static void fill_entry(stw_outbox_entry *entry, const struct stwi_msg *msg, stwi
 }
 
 static stw_status list(struct stwi_query *query, const struct look *look) {
+  if (!is_cursor(look, query->cursor))
+    return STW_E_ARGUMENT;
   for (unsigned looks = 0; query->count < query->max && looks < LOOKS_MAX; looks++) {
     const struct stwi_msg *msg = next_of(look, &query->cursor);
     if (msg == NULL)

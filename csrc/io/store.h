@@ -75,6 +75,12 @@ stw_status stwi_store_sqlite_open(const struct stwi_store_options *options,
                                   struct stwi_store *store, struct stwi_restored *restored,
                                   uint64_t *stream, stw_store_health *health, char *detail);
 
+/* A cursor of stw_outbox_list, live or of a file: the section in the two highest bits, below them
+ * the number (parked: the serial) of the last one seen there, from 1. */
+enum stwi_cursor_section { STWI_CURSOR_CONTROL = 1, STWI_CURSOR_DATA, STWI_CURSOR_PARKED };
+#define STWI_CURSOR_SHIFT 62
+#define STWI_CURSOR_NUMBER (((uint64_t)1 << STWI_CURSOR_SHIFT) - 1)
+
 /* ---- a file at rest ---- */
 
 struct stwi_store_file; /* one thread at a time */

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 
 #define LANE_BIT (1ull << 62)
-#define CURSOR_SECTION 62 /* bits above: 1 the control lane, 2 the data lane, 3 parked */
 
 struct stwi_store_file {
   struct stwi_sql_place place;
@@ -177,8 +176,8 @@ struct page {
 
 /* Entries of one section behind `after`; stops at the first that has no room any more. */
 static int list_section(sqlite3 *db, uint64_t section, uint64_t after, struct page *page) {
-  const bool is_parked = section == 3;
-  const uint64_t base = section == 1 ? LANE_BIT : 0;
+  const bool is_parked = section == STWI_CURSOR_PARKED;
+  const uint64_t base = section == STWI_CURSOR_CONTROL ? LANE_BIT : 0;
   const uint64_t end = is_parked ? (uint64_t)INT64_MAX : base + STWI_SQL_NUMBER_MAX;
   sqlite3_stmt *rows = NULL;
   int code = sqlite3_prepare_v2(db, is_parked ? parked_sql : queued_sql, -1, &rows, NULL);
@@ -196,7 +195,7 @@ static int list_section(sqlite3 *db, uint64_t section, uint64_t after, struct pa
       page->entries[page->count++] = entry;
     }
     page->position++;
-    page->cursor = section << CURSOR_SECTION | (uint64_t)sqlite3_column_int64(rows, 9);
+    page->cursor = section << STWI_CURSOR_SHIFT | (uint64_t)sqlite3_column_int64(rows, 9);
   }
   sqlite3_finalize(rows);
   return code == SQLITE_DONE ? SQLITE_OK : code;
@@ -214,7 +213,7 @@ static int count_before(sqlite3 *db, uint64_t cursor, uint32_t *position) {
   if (cursor == 0)
     return SQLITE_OK;
   sqlite3_stmt *row = NULL;
-  int code = sqlite3_prepare_v2(db, texts[cursor >> CURSOR_SECTION], -1, &row, NULL);
+  int code = sqlite3_prepare_v2(db, texts[cursor >> STWI_CURSOR_SHIFT], -1, &row, NULL);
   sqlite3_bind_int64(row, 1, (int64_t)(cursor & STWI_SQL_NUMBER_MAX));
   if (code == SQLITE_OK)
     code = sqlite3_step(row);
@@ -224,13 +223,29 @@ static int count_before(sqlite3 *db, uint64_t cursor, uint32_t *position) {
   return code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
+/* Is it 0, or where a message may have been?  The rank of a parked one that is gone may be any. */
+static int check_cursor(sqlite3 *db, uint64_t cursor, bool *is_known) {
+  const uint64_t section = cursor >> STWI_CURSOR_SHIFT, number = cursor & STWI_CURSOR_NUMBER;
+  *is_known = cursor == 0 || (section == STWI_CURSOR_PARKED && number > 0);
+  if (*is_known || section == 0 || number == 0)
+    return SQLITE_OK;
+  struct stwi_sql_meta meta;
+  const int code = stwi_sql_read_meta(db, &meta);
+  if (code == SQLITE_OK)
+    *is_known =
+        number <= meta.last[section == STWI_CURSOR_CONTROL ? STW_LANE_CONTROL : STW_LANE_DATA];
+  return code;
+}
+
 stw_status stwi_store_file_list(struct stwi_store_file *file, const stw_outbox_filter *filter,
                                 uint64_t *cursor, stw_outbox_entry *entries, size_t max,
                                 size_t *count, char *detail) {
   *count = 0;
-  const uint64_t first = *cursor >> CURSOR_SECTION, after = *cursor & STWI_SQL_NUMBER_MAX;
-  if (first == 0 && after != 0) {
-    stwi_sql_say(detail, "this cursor came from no call: begin with 0");
+  const uint64_t first = *cursor >> STWI_CURSOR_SHIFT, after = *cursor & STWI_CURSOR_NUMBER;
+  bool is_known = false;
+  int code = check_cursor(file->sql.db, *cursor, &is_known);
+  if (code == SQLITE_OK && !is_known) {
+    stwi_sql_say(detail, "cursor %" PRIu64 " came from no call: begin with 0", *cursor);
     return STW_E_ARGUMENT;
   }
   struct page page = {.filter = filter,
@@ -239,11 +254,10 @@ stw_status stwi_store_file_list(struct stwi_store_file *file, const stw_outbox_f
                       .cursor = *cursor,
                       .wall_ms = stwi_clock_wall_ms(),
                       .position = file->position};
-  int code = SQLITE_OK;
-  if (*cursor == 0 || *cursor != file->cursor)
+  if (code == SQLITE_OK && (*cursor == 0 || *cursor != file->cursor))
     code = count_before(file->sql.db, *cursor, &page.position);
-  for (uint64_t section = first == 0 ? 1 : first;
-       section <= 3 && code == SQLITE_OK && !page.is_full; section++)
+  for (uint64_t section = first == 0 ? STWI_CURSOR_CONTROL : first;
+       section <= STWI_CURSOR_PARKED && code == SQLITE_OK && !page.is_full; section++)
     code = list_section(file->sql.db, section, section == first ? after : 0, &page);
   if (code != SQLITE_OK)
     return answer(file, code, detail);
@@ -283,9 +297,11 @@ stw_status stwi_store_file_get(struct stwi_store_file *file, stw_message_id id,
   if (code == SQLITE_NOTFOUND)
     return no_message(detail);
   if (code == SQLITE_OK) {
-    const uint64_t section = entry->number == 0 ? 3 : entry->lane == STW_LANE_CONTROL ? 1 : 2;
+    const uint64_t section = entry->number == 0                ? STWI_CURSOR_PARKED
+                             : entry->lane == STW_LANE_CONTROL ? STWI_CURSOR_CONTROL
+                                                               : STWI_CURSOR_DATA;
     uint32_t upto = 0;
-    code = count_before(file->sql.db, section << CURSOR_SECTION | (uint64_t)position, &upto);
+    code = count_before(file->sql.db, section << STWI_CURSOR_SHIFT | (uint64_t)position, &upto);
     entry->position = upto > 0 ? upto - 1 : 0;
   }
   return answer(file, code, detail);

@@ -110,10 +110,24 @@ static void filters_let_through_what_they_say(void **unused) {
   assert_int_equal(entries[0].position, 4);
   filter = (stw_outbox_filter){.older_than_ns = 399 * STWI_S};
   assert_int_equal(list(&filter, entries, 20), 2);
-  uint64_t cursor = 5;
+}
+
+static void a_cursor_that_no_call_gave_is_refused(void **unused) {
+  (void)unused;
+  stw_outbox_entry entry;
   size_t count;
-  assert_int_equal(stwi_store_file_list(file, NULL, &cursor, entries, 1, &count, detail),
-                   STW_E_ARGUMENT);
+  const uint64_t first = (uint64_t)1 << 62;
+  const uint64_t made_up[] = {1, 5, first, 2 * first, 3 * first, first + 3, 2 * first + 6};
+  for (size_t i = 0; i < sizeof made_up / sizeof *made_up; i++) {
+    uint64_t cursor = made_up[i];
+    assert_int_equal(stwi_store_file_list(file, NULL, &cursor, &entry, 1, &count, detail),
+                     STW_E_ARGUMENT);
+    assert_non_null(strstr(detail, "cursor"));
+    assert_int_equal(cursor, made_up[i]);
+  }
+  uint64_t cursor = 2 * first + 5; /* behind the last one of the data lane */
+  assert_int_equal(stwi_store_file_list(file, NULL, &cursor, &entry, 1, &count, detail), STW_OK);
+  assert_int_equal(entry.state, STW_MESSAGE_HELD);
 }
 
 static void bodies_are_copied(void **unused) {
@@ -247,6 +261,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       CASE(entries_come_in_the_order_of_sending),
       CASE(filters_let_through_what_they_say),
+      CASE(a_cursor_that_no_call_gave_is_refused),
       CASE(bodies_are_copied),
       CASE(edits_do_what_their_words_say),
       CASE(edits_that_do_not_fit_are_refused),

@@ -61,7 +61,9 @@ typedef struct stw_outbox_filter {
 
 /* Copies up to `max` entries; *count says how many.  *cursor is 0 for the first page, and what the
  * call left there for the next; it is 0 again behind the last.  `filter` NULL: all.  Entries that
- * move meanwhile may be seen twice or not at all.  E_ARGUMENT (a cursor no call gave). */
+ * move meanwhile may be seen twice or not at all.  A cursor names a place and holds nothing, so it
+ * may be dropped, used again, or used with another filter, and does not go stale: what stands
+ * behind that place is listed.  E_ARGUMENT (a cursor that names no place a message has had). */
 STW_API stw_status stw_outbox_list(stw_outbox outbox, const stw_outbox_filter *filter,
                                    uint64_t *cursor, stw_outbox_entry *entries, size_t max,
                                    size_t *count);
