@@ -102,10 +102,15 @@ enum stwi_sql_trouble stwi_sql_trouble(sqlite3 *db, int code);
 /* The status and the sentence for it. */
 stw_status stwi_sql_refuse(sqlite3 *db, int code, const char *path, char *detail);
 
-/* Opens with all guards up and checks version and tables; SQLite's code.  `flags`: READONLY or
- * READWRITE.  The handle does not write when it is closed until stwi_sql_accept. */
-int stwi_sql_attach(struct stwi_sql *sql, const char *path, int flags);
-/* To be written from now on: WAL, synced at every commit. */
+/* Opens with all guards up and checks version and tables; SQLite's code, READONLY for a
+ * file that cannot be written.  The handle does not write when it is closed until stwi_sql_accept.
+ */
+int stwi_sql_attach(struct stwi_sql *sql, const char *path);
+/* The same, to be read only.  SQLite makes a WAL in order to read; `is_quiet` says that there was
+ * nothing in one before, so that it is removed in the end, or, where the file cannot be written,
+ * not made at all. */
+int stwi_sql_attach_to_read(struct stwi_sql *sql, const char *path, bool is_quiet);
+/* To be written from now on: WAL, synced at every commit, nothing left beside it at the end. */
 int stwi_sql_accept(struct stwi_sql *sql);
 int stwi_sql_set_level(struct stwi_sql *sql, enum stwi_store_level level);
 void stwi_sql_detach(struct stwi_sql *sql);

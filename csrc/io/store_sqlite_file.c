@@ -29,6 +29,28 @@ static stw_status no_message(char *detail) {
 
 /* ---- open ---- */
 
+/* Of <path><suffix>; 0 where there is none. */
+static uint64_t size_of(const struct stwi_sql_place *place, const char *suffix) {
+  char path[STWI_SQL_PATH_BYTES];
+  struct stat found;
+  stwi_sql_place_name(place, suffix, path);
+  return lstat(path, &found) == 0 ? (uint64_t)found.st_size : 0;
+}
+
+static int attach(struct stwi_store_file *file) {
+  struct stwi_sql *sql = &file->sql;
+  const char *path = file->place.path;
+  struct stwi_sql_meta meta;
+  int code = file->may_edit
+                 ? stwi_sql_attach(sql, path)
+                 : stwi_sql_attach_to_read(sql, path, size_of(&file->place, "-wal") == 0);
+  if (code == SQLITE_OK)
+    code = stwi_sql_read_meta(sql->db, &meta);
+  if (code == SQLITE_OK && file->may_edit)
+    code = stwi_sql_prepare(sql);
+  return code == SQLITE_OK && file->may_edit ? stwi_sql_accept(sql) : code;
+}
+
 static stw_status enter(struct stwi_store_file *file, char *detail) {
   const char *path = file->place.path;
   enum stwi_sql_kind kind;
@@ -47,14 +69,7 @@ static stw_status enter(struct stwi_store_file *file, char *detail) {
                  stwi_sql_tail(path), (unsigned)version);
     return STW_E_FORMAT;
   }
-  int code = stwi_sql_attach(&file->sql, path,
-                             file->may_edit ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
-  struct stwi_sql_meta meta;
-  if (code == SQLITE_OK)
-    code = stwi_sql_read_meta(file->sql.db, &meta);
-  if (code == SQLITE_OK && file->may_edit)
-    code = stwi_sql_prepare(&file->sql);
-  return answer(file, code, detail);
+  return answer(file, attach(file), detail);
 }
 
 stw_status stwi_store_file_open(const char *path, bool may_edit, struct stwi_store_file **file,
@@ -601,19 +616,6 @@ static int check_ids(sqlite3 *db, stw_outbox_report *report) {
   return code;
 }
 
-static uint64_t bytes_of(const struct stwi_store_file *file) {
-  static const char *const suffixes[] = {"", "-wal"};
-  uint64_t bytes = 0;
-  for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
-    char path[STWI_SQL_PATH_BYTES];
-    struct stat found;
-    stwi_sql_place_name(&file->place, suffixes[i], path);
-    if (lstat(path, &found) == 0)
-      bytes += (uint64_t)found.st_size;
-  }
-  return bytes;
-}
-
 static int check_rows(sqlite3 *db, stw_outbox_report *report) {
   struct stwi_restored found = {0};
   const int code = stwi_sql_read(db, stwi_clock_wall_ms(), &found);
@@ -629,10 +631,11 @@ static int check_rows(sqlite3 *db, stw_outbox_report *report) {
 stw_status stwi_store_file_check(struct stwi_store_file *file, stw_outbox_report *report,
                                  char *detail) {
   sqlite3 *db = file->sql.db;
-  *report = (stw_outbox_report){.struct_size = sizeof *report,
-                                .version = stwi_sql_version,
-                                .is_sound = true,
-                                .file_bytes = bytes_of(file)};
+  *report =
+      (stw_outbox_report){.struct_size = sizeof *report,
+                          .version = stwi_sql_version,
+                          .is_sound = true,
+                          .file_bytes = size_of(&file->place, "") + size_of(&file->place, "-wal")};
   struct stwi_sql_meta meta = {0};
   int code = check_pages(db, report);
   if (code == SQLITE_OK)

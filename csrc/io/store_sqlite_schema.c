@@ -43,6 +43,10 @@ static bool is_space(int why) {
   return why == ENOSPC || why == EDQUOT || why == EFBIG;
 }
 
+static bool is_permission(int why) {
+  return why == EACCES || why == EPERM;
+}
+
 enum stwi_sql_trouble stwi_sql_trouble(sqlite3 *db, int code) {
   switch (code & 0xff) {
   case SQLITE_OK:
@@ -91,7 +95,10 @@ stw_status stwi_sql_refuse(sqlite3 *db, int code, const char *path, char *detail
   default:
     if ((code & 0xff) == SQLITE_READONLY)
       text = "it cannot be written";
-    stwi_sql_say(detail, "%s: %s: check the disk and the permissions", tail, text);
+    if ((code & 0xff) == SQLITE_READONLY || is_permission(why))
+      stwi_sql_say(detail, "%s: %s: chmod u+w it, what lies beside it, and its folder", tail, text);
+    else
+      stwi_sql_say(detail, "%s: %s: check the disk and the permissions", tail, text);
     return STW_E_STORE;
   }
 }
@@ -162,17 +169,61 @@ static int check_version(sqlite3 *db, int64_t *version) {
   return code == SQLITE_OK && (*version < 1 || *version > stwi_sql_version) ? SQLITE_CORRUPT : code;
 }
 
-int stwi_sql_attach(struct stwi_sql *sql, const char *path, int flags) {
-  *sql = (struct stwi_sql){0};
+static int open_database(struct stwi_sql *sql, const char *name, int flags) {
   const int more = SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-  int code = sqlite3_open_v2(path, &sql->db, flags | more, NULL);
+  *sql = (struct stwi_sql){0};
+  return sqlite3_open_v2(name, &sql->db, flags | more, NULL);
+}
+
+static int check_database(struct stwi_sql *sql) {
   int64_t version = 0;
-  if (code == SQLITE_OK)
-    code = guard(sql->db);
+  int code = guard(sql->db);
   if (code == SQLITE_OK)
     code = check_version(sql->db, &version);
   if (code == SQLITE_OK && version == stwi_sql_version)
     code = check_objects(sql->db);
+  return code;
+}
+
+int stwi_sql_attach(struct stwi_sql *sql, const char *path) {
+  const int code = open_database(sql, path, SQLITE_OPEN_READWRITE);
+  if (code == SQLITE_OK && sqlite3_db_readonly(sql->db, NULL) == 1)
+    return SQLITE_READONLY;
+  return code == SQLITE_OK ? check_database(sql) : code;
+}
+
+/* As a URI, in which SQLite is told that nobody writes to the file. */
+static void name_immutable(const char *path, char *uri, size_t size) {
+  size_t used = (size_t)snprintf(uri, size, "file:");
+  for (; *path != '\0' && used + 20 < size; path++) {
+    const bool is_special = strchr("%?#", *path) != NULL;
+    used += (size_t)snprintf(uri + used, size - used, is_special ? "%%%02X" : "%c", *path);
+  }
+  snprintf(uri + used, size - used, "?immutable=1");
+}
+
+static int attach_immutable(struct stwi_sql *sql, const char *path) {
+  char uri[3 * STWI_SQL_PATH_BYTES + 20];
+  stwi_sql_detach(sql);
+  name_immutable(path, uri, sizeof uri);
+  const int code = open_database(sql, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+  return code == SQLITE_OK ? check_database(sql) : code;
+}
+
+/* Beside a file that cannot be written SQLite would leave a WAL that cannot be written either; in a
+ * folder that cannot be written there is no place for one. */
+int stwi_sql_attach_to_read(struct stwi_sql *sql, const char *path, bool is_quiet) {
+  int code = open_database(sql, path, SQLITE_OPEN_READWRITE);
+  if (code == SQLITE_OK && is_quiet && sqlite3_db_readonly(sql->db, NULL) == 1)
+    return attach_immutable(sql, path);
+  if (code == SQLITE_OK)
+    code = check_database(sql);
+  if (is_quiet && ((code & 0xff) == SQLITE_READONLY || (code & 0xff) == SQLITE_CANTOPEN))
+    return attach_immutable(sql, path);
+  if (code == SQLITE_OK)
+    code = stwi_sql_run(sql->db, "PRAGMA query_only=ON");
+  if (code == SQLITE_OK && is_quiet)
+    sqlite3_db_config(sql->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
   return code;
 }
 

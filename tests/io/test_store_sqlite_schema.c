@@ -27,7 +27,7 @@ static int64_t number(struct stwi_sql *sql, const char *text) {
 static int migrate(struct store_world *world, const struct stwi_sql_step *steps, uint32_t version,
                    struct stwi_sql *sql, struct stwi_sql_place *place) {
   assert_int_equal(stwi_sql_place_open(place, world->path, STWI_SQL_EDIT, world->detail), STW_OK);
-  assert_int_equal(stwi_sql_attach(sql, place->path, SQLITE_OPEN_READWRITE), SQLITE_OK);
+  assert_int_equal(stwi_sql_attach(sql, place->path), SQLITE_OK);
   return stwi_sql_migrate(sql, place, steps, version);
 }
 

@@ -25,12 +25,13 @@ typedef struct stw_outbox {
 STW_API stw_outbox stw_outbox_of(stw_conn conn);
 
 /* Opens an outbox file that is not in use.  With `may_edit` it is locked against others until
- * stw_outbox_close; without, a file in use by another process can be read too.
+ * stw_outbox_close; without, a file in use by another process can be read too, and every call that
+ * would change it is E_STATE.
  * E_LOCKED (the error names the pid), E_FORMAT (no outbox file, or of a newer version), E_STORE
- * (missing, unreadable, a symlink, damaged), E_BUSY (a conn of this process has it: use its own).
- */
+ * (missing, unreadable, a symlink, damaged; with `may_edit` also one that this user may not write:
+ * the error says what to change), E_BUSY (a conn of this process has it: use its own). */
 STW_API stw_status stw_outbox_open(const char *path, bool may_edit, stw_outbox *outbox);
-/* Closes a file; E_ARGUMENT for the outbox of a conn. */
+/* Closes a file; nothing of its use is left beside it.  E_ARGUMENT for the outbox of a conn. */
 STW_API stw_status stw_outbox_close(stw_outbox outbox);
 
 typedef struct stw_outbox_entry {
@@ -95,7 +96,7 @@ STW_API const stw_word *stw_edit_at(size_t index);
 /* Does it.  The id stays; the place and with it the number changes.
  * E_NOT_FOUND  ended or never there
  * E_STATE      bytes of it were written (it cannot be unsent or overtaken), or the edit does not
- *              fit its state
+ *              fit its state, or its file was opened without may_edit
  * E_FULL       (RELEASE, REQUEUE) the outbox is at its bounds
  * A conn whose outbox has a file settles an edit with the next commit. */
 STW_API stw_status stw_outbox_edit(stw_outbox outbox, stw_message_id id, stw_edit edit);
@@ -110,7 +111,8 @@ STW_API stw_status stw_outbox_export(stw_outbox outbox, const stw_outbox_filter 
 
 /* Adds all messages of an export, at the ends of their lanes and with their ids; those whose id is
  * there already are left out.  The whole file is checked first: all or nothing.
- * E_FORMAT (the error names the place), E_STORE (unreadable), E_FULL, E_TOO_BIG. */
+ * E_FORMAT (the error names the place), E_STORE (unreadable), E_STATE (a file opened without
+ * may_edit), E_FULL, E_TOO_BIG. */
 STW_API stw_status stw_outbox_import(stw_outbox outbox, const char *path, uint64_t *count);
 
 typedef struct stw_outbox_report {
