@@ -43,6 +43,25 @@ static bool is_space(int why) {
   return why == ENOSPC || why == EDQUOT || why == EFBIG;
 }
 
+static int last_errno(sqlite3_file *file) {
+  int why = 0;
+  if (file != NULL && file->pMethods != NULL)
+    file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &why);
+  return why;
+}
+
+/* The errno behind a code.  A write of a COMMIT fails without leaving it in the handle; but the
+ * files know. */
+static int errno_of(sqlite3 *db, int code) {
+  if (db == NULL || code != SQLITE_IOERR_WRITE)
+    return db == NULL ? 0 : sqlite3_system_errno(db);
+  sqlite3_file *main = NULL, *journal = NULL;
+  sqlite3_file_control(db, NULL, SQLITE_FCNTL_FILE_POINTER, &main);
+  sqlite3_file_control(db, NULL, SQLITE_FCNTL_JOURNAL_POINTER, &journal);
+  const int why = last_errno(journal);
+  return why != 0 ? why : last_errno(main);
+}
+
 static bool is_permission(int why) {
   return why == EACCES || why == EPERM;
 }
@@ -63,8 +82,8 @@ enum stwi_sql_trouble stwi_sql_trouble(sqlite3 *db, int code) {
   case SQLITE_IOERR:
     if (code == SQLITE_IOERR_NOMEM)
       return STWI_SQL_MEMORY;
-    return code != SQLITE_IOERR_FSYNC && is_space(sqlite3_system_errno(db)) ? STWI_SQL_FULL
-                                                                            : STWI_SQL_BROKEN;
+    return code != SQLITE_IOERR_FSYNC && is_space(errno_of(db, code)) ? STWI_SQL_FULL
+                                                                      : STWI_SQL_BROKEN;
   case SQLITE_CANTOPEN:
   case SQLITE_PERM:
   case SQLITE_READONLY:
@@ -77,7 +96,7 @@ enum stwi_sql_trouble stwi_sql_trouble(sqlite3 *db, int code) {
 
 stw_status stwi_sql_refuse(sqlite3 *db, int code, const char *path, char *detail) {
   const char *tail = stwi_sql_tail(path);
-  const int why = db == NULL ? 0 : sqlite3_system_errno(db);
+  const int why = errno_of(db, code);
   const char *text = why != 0 ? strerror(why) : sqlite3_errstr(code);
   switch (stwi_sql_trouble(db, code)) {
   case STWI_SQL_FULL:

@@ -3,6 +3,7 @@
 #include "seed.h"
 #include "store_world.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -104,8 +106,7 @@ static void a_failed_sync_loses_nothing(void **unused) {
   assert_true(rewritten > lives / 3);
 }
 
-static void a_full_disk_is_waited_for_and_removals_go_on(void **unused) {
-  (void)unused;
+static void wait_for_room(int why) {
   struct store_world world;
   char reserve[300];
   store_world_init(&world);
@@ -115,7 +116,7 @@ static void a_full_disk_is_waited_for_and_removals_go_on(void **unused) {
     put(&world, number);
   assert_true(store_world_commit(&world));
   assert_int_equal(access(reserve, F_OK), 0);
-  power_vfs_fill(reserve);
+  power_vfs_fill(reserve, why);
   static char large[200001];
   memset(large, 'l', sizeof large - 1);
   store_world_put(&world, STW_LANE_DATA, 11, large, STW_AT_LEAST_ONCE);
@@ -126,17 +127,17 @@ static void a_full_disk_is_waited_for_and_removals_go_on(void **unused) {
   assert_int_not_equal(access(reserve, F_OK), 0);
   store_world_change(&world, STWI_STORE_SETTLED, STW_LANE_DATA, 6, no_id);
   store_world_close(&world); /* still full */
-  power_vfs_fill(NULL);
+  power_vfs_fill(NULL, 0);
 
   assert_open(&world);
   assert_true(world.restored.is_unclean);
   assert_int_equal(store_world_count(world.restored.chunks), 4);
   assert_upto(&world, 7, 10);
-  power_vfs_fill(reserve);
+  power_vfs_fill(reserve, why);
   store_world_put(&world, STW_LANE_DATA, 11, large, STW_AT_LEAST_ONCE);
   store_world_flush(&world);
   assert_true(store_world_wait(&world, STW_STORE_FULL));
-  power_vfs_fill(NULL);
+  power_vfs_fill(NULL, 0);
   assert_true(store_world_wait(&world, STW_STORE_OK));
   assert_int_equal(world.news.upto[STW_LANE_DATA], 11);
   store_world_close(&world);
@@ -145,8 +146,16 @@ static void a_full_disk_is_waited_for_and_removals_go_on(void **unused) {
   store_world_fini(&world);
 }
 
-static void a_moved_message_survives_a_full_disk(void **unused) {
+/* Space, quota, and the limit of a file's size. */
+static const int full_disks[] = {ENOSPC, EDQUOT, EFBIG};
+
+static void a_full_disk_is_waited_for_and_removals_go_on(void **unused) {
   (void)unused;
+  for (size_t i = 0; i < sizeof full_disks / sizeof *full_disks; i++)
+    wait_for_room(full_disks[i]);
+}
+
+static void move_on_full_disk(int why) {
   struct store_world world;
   char reserve[300];
   store_world_init(&world);
@@ -156,15 +165,70 @@ static void a_moved_message_survives_a_full_disk(void **unused) {
   memset(large, 'l', sizeof large - 1);
   store_world_put(&world, STW_LANE_DATA, 1, large, STW_AT_LEAST_ONCE);
   assert_true(store_world_commit(&world));
-  power_vfs_fill(reserve);
+  power_vfs_fill(reserve, why);
   store_world_change(&world, STWI_STORE_REMOVE, STW_LANE_DATA, 1, no_id);
   store_world_put(&world, STW_LANE_CONTROL, 1, large, STW_AT_LEAST_ONCE);
   store_world_flush(&world);
   assert_true(store_world_wait(&world, STW_STORE_FULL));
   store_world_close(&world);
-  power_vfs_fill(NULL);
+  power_vfs_fill(NULL, 0);
   assert_open(&world);
   assert_int_equal(store_world_count(world.restored.chunks), 1);
+  store_world_fini(&world);
+}
+
+static void a_moved_message_survives_a_full_disk(void **unused) {
+  (void)unused;
+  for (size_t i = 0; i < sizeof full_disks / sizeof *full_disks; i++)
+    move_on_full_disk(full_disks[i]);
+}
+
+static void no_file_is_begun_on_a_full_disk(void **unused) {
+  (void)unused;
+  for (size_t i = 0; i < sizeof full_disks / sizeof *full_disks; i++) {
+    struct store_world world;
+    store_world_init(&world);
+    power_vfs_fill(world.folder, full_disks[i]); /* it stays: nothing is given up for room */
+    assert_int_equal(store_world_open(&world), STW_E_STORE);
+    assert_non_null(strstr(world.detail, "no space"));
+    power_vfs_fill(NULL, 0);
+    assert_open(&world);
+    store_world_fini(&world);
+  }
+}
+
+/* No fault is injected here: the kernel refuses. */
+static void fill_up_to_the_limit(struct store_world *world) {
+  struct rlimit limit = {.rlim_cur = 400000, .rlim_max = RLIM_INFINITY};
+  static char large[100001];
+  memset(large, 'l', sizeof large - 1);
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const rlim_t before = limit.rlim_cur;
+  assert_open(world);
+  limit.rlim_cur = 400000;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  uint64_t number = 0;
+  do
+    store_world_put(world, STW_LANE_DATA, ++number, large, STW_AT_LEAST_ONCE);
+  while (store_world_commit(world) && number < 20);
+  const stw_store_health health = world->news.health;
+  const uint64_t upto = world->news.upto[STW_LANE_DATA];
+  limit.rlim_cur = before;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  assert_int_equal(health, STW_STORE_FULL);
+  assert_int_equal(upto, number - 1);
+  assert_true(store_world_wait(world, STW_STORE_OK));
+  assert_int_equal(world->news.upto[STW_LANE_DATA], number);
+  store_world_close(world);
+  assert_open(world);
+  assert_int_equal(store_world_count(world->restored.chunks), number);
+}
+
+static void the_limit_of_a_files_size_is_a_full_disk(void **unused) {
+  (void)unused;
+  struct store_world world;
+  store_world_init(&world);
+  fill_up_to_the_limit(&world);
   store_world_fini(&world);
 }
 
@@ -306,6 +370,8 @@ int main(void) {
       cmocka_unit_test(a_failed_sync_loses_nothing),
       cmocka_unit_test(a_full_disk_is_waited_for_and_removals_go_on),
       cmocka_unit_test(a_moved_message_survives_a_full_disk),
+      cmocka_unit_test(no_file_is_begun_on_a_full_disk),
+      cmocka_unit_test(the_limit_of_a_files_size_is_a_full_disk),
       cmocka_unit_test(kill_loses_nothing),
       cmocka_unit_test(what_may_have_been_written_once_is_not_queued_again),
       cmocka_unit_test(a_disk_that_hangs_stops_nobody),

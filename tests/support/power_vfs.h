@@ -30,9 +30,10 @@ void power_vfs_lie(bool on);
  * they are not on the disk. 0: none. */
 void power_vfs_fail_sync_after(unsigned count);
 unsigned power_vfs_failed_syncs(void);
-/* A full disk: files do not grow, but for 64 KiB once the file `reserve` is gone.  NULL: not full.
+/* A full disk: files do not grow, but for 64 KiB once the file `reserve` is gone; `why` is the
+ * errno: ENOSPC, EDQUOT (the user's quota) or EFBIG (the limit of a file's size).  NULL: not full.
  */
-void power_vfs_fill(const char *reserve);
+void power_vfs_fill(const char *reserve, int why);
 /* Every sync takes as long as it takes until the function returns; NULL: none. */
 void power_vfs_on_sync(void (*during)(void *owner), void *owner);
 
