@@ -410,6 +410,13 @@ bool power_vfs_is_off(void) {
   return answer;
 }
 
+bool power_vfs_goes(void) {
+  pthread_mutex_lock(&guard);
+  const bool answer = is_off || is_last();
+  pthread_mutex_unlock(&guard);
+  return answer;
+}
+
 unsigned power_vfs_steps(void) {
   pthread_mutex_lock(&guard);
   const unsigned answer = steps;

@@ -19,6 +19,9 @@ void power_vfs_seed(uint64_t seed);
 /* The power goes in the `count`th write or sync from now (1: the next); 0: it stays. */
 void power_vfs_lose_after(unsigned count);
 bool power_vfs_is_off(void);
+/* For what does not go through SQLite, as a rename: counts as a write, and says whether the power
+ * is off, or goes in it. */
+bool power_vfs_goes(void);
 /* After all handles are closed. */
 void power_vfs_restore(void);
 /* Writes and syncs so far. */
