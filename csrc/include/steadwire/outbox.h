@@ -97,7 +97,9 @@ STW_API const stw_word *stw_edit_at(size_t index);
  * E_NOT_FOUND  ended or never there
  * E_STATE      bytes of it were written (it cannot be unsent or overtaken), or the edit does not
  *              fit its state, or its file was opened without may_edit
- * E_FULL       (RELEASE, REQUEUE) the outbox is at its bounds
+ * E_FULL       (RELEASE, REQUEUE) the outbox is at its bounds; (these, PRIORITISE and DEMOTE) its
+ *              file has no space, as a send would say
+ * E_STORE      (the same four) its file has failed
  * A conn whose outbox has a file settles an edit with the next commit. */
 STW_API stw_status stw_outbox_edit(stw_outbox outbox, stw_message_id id, stw_edit edit);
 
