@@ -167,6 +167,8 @@ static bool restore_parked(struct stwi_outbox lanes[STW_LANE_COUNT], struct stwi
         msg->ttl_ns = 0;
       stwi_parked_put(parked, msg);
       stwi_outbox_forget_surplus(&lanes[msg->lane]);
+      if (stwi_parked_has(parked, msg))
+        stwi_parked_shrink(parked, msg);
     }
     stwi_chunk_release(chunk);
     chunk = next;

@@ -85,9 +85,10 @@ enum stwi_cursor_section { STWI_CURSOR_CONTROL = 1, STWI_CURSOR_DATA, STWI_CURSO
 
 struct stwi_store_file; /* one thread at a time */
 
-/* `may_edit` locks it.  No message is changed by opening, and closing leaves nothing beside the
- * file that was not there before.  E_LOCKED, E_BUSY (in use by this process), E_FORMAT, E_STORE
- * (also: may_edit of what this user may not write), E_MEMORY. */
+/* `may_edit` locks it, and brings a file of an older version up to date.  No message is changed by
+ * opening, and closing leaves nothing beside the file that was not there before.  E_LOCKED, E_BUSY
+ * (in use by this process), E_FORMAT, E_STORE (also: may_edit of what this user may not write),
+ * E_MEMORY. */
 stw_status stwi_store_file_open(const char *path, bool may_edit, struct stwi_store_file **file,
                                 char *detail);
 void stwi_store_file_close(struct stwi_store_file *file);

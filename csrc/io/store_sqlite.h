@@ -146,6 +146,9 @@ int stwi_sql_read_meta(sqlite3 *db, struct stwi_sql_meta *meta);
 int stwi_sql_read(sqlite3 *db, uint64_t wall_ms, struct stwi_restored *restored);
 /* What can be read of a damaged file; bounded tries. */
 void stwi_sql_salvage(sqlite3 *db, uint64_t wall_ms, struct stwi_restored *restored);
+/* Rows of outbox whose id does not name their place; they have an index by id. */
+#define STWI_SQL_IS_MOVED                                                                          \
+  "(admission <> (place & 4611686018427387903) OR (stream & 1) <> (place >> 62))"
 #define STWI_SQL_COLUMNS                                                                           \
   "place, stream, admission, guarantee, is_text, attempts, admitted_ms, ends_ms, key, body"
 #define STWI_SQL_PARKED_COLUMNS                                                                    \

@@ -38,17 +38,34 @@ static uint64_t size_of(const struct stwi_sql_place *place, const char *suffix) 
 }
 
 static int attach(struct stwi_store_file *file) {
-  struct stwi_sql *sql = &file->sql;
   const char *path = file->place.path;
+  if (file->may_edit)
+    return stwi_sql_attach(&file->sql, path);
+  return stwi_sql_attach_to_read(&file->sql, path, size_of(&file->place, "-wal") == 0);
+}
+
+/* To the version of now; then it is ready for use. */
+static stw_status bring_up(struct stwi_store_file *file, char *detail) {
+  struct stwi_sql *sql = &file->sql;
   struct stwi_sql_meta meta;
-  int code = file->may_edit
-                 ? stwi_sql_attach(sql, path)
-                 : stwi_sql_attach_to_read(sql, path, size_of(&file->place, "-wal") == 0);
+  int64_t version = 0;
+  int code = stwi_sql_number(sql->db, "PRAGMA user_version", &version);
+  if (code == SQLITE_OK && version < stwi_sql_version && !file->may_edit) {
+    stwi_sql_say(detail,
+                 "%s: of version %u: open it for editing, or with a conn, to bring it up to "
+                 "version %u",
+                 stwi_sql_tail(file->place.path), (unsigned)version, (unsigned)stwi_sql_version);
+    return STW_E_FORMAT;
+  }
+  if (code == SQLITE_OK)
+    code = stwi_sql_migrate(sql, &file->place, stwi_sql_steps, stwi_sql_version);
   if (code == SQLITE_OK)
     code = stwi_sql_read_meta(sql->db, &meta);
   if (code == SQLITE_OK && file->may_edit)
     code = stwi_sql_prepare(sql);
-  return code == SQLITE_OK && file->may_edit ? stwi_sql_accept(sql) : code;
+  if (code == SQLITE_OK && file->may_edit)
+    code = stwi_sql_accept(sql);
+  return answer(file, code, detail);
 }
 
 static stw_status enter(struct stwi_store_file *file, char *detail) {
@@ -62,14 +79,15 @@ static stw_status enter(struct stwi_store_file *file, char *detail) {
     stwi_sql_say(detail, "%s: no such file, or an empty one", stwi_sql_tail(path));
     return STW_E_STORE;
   }
-  if (kind != STWI_SQL_OURS || version < stwi_sql_version) {
+  if (kind == STWI_SQL_FOREIGN || kind == STWI_SQL_NEWER) {
     stwi_sql_say(detail,
                  kind == STWI_SQL_FOREIGN ? "%s: not an outbox file (its version: %u)"
                                           : "%s: of version %u: use the steadwire that wrote it",
                  stwi_sql_tail(path), (unsigned)version);
     return STW_E_FORMAT;
   }
-  return answer(file, attach(file), detail);
+  const int code = attach(file);
+  return code == SQLITE_OK ? bring_up(file, detail) : answer(file, code, detail);
 }
 
 stw_status stwi_store_file_open(const char *path, bool may_edit, struct stwi_store_file **file,
@@ -111,11 +129,29 @@ static const char queued_sql[] =
     "FROM outbox WHERE place BETWEEN ?1 AND ?2 ORDER BY place";
 static const char parked_sql[] = "SELECT " ENTRY_COLUMNS ", rank, lane, state, cause "
                                  "FROM parked WHERE rank BETWEEN ?1 AND ?2 ORDER BY rank";
-static const char find_queued_sql[] =
-    "SELECT " ENTRY_COLUMNS ", place & 4611686018427387903, place >> 62, 'queued', 'requested' "
-    "FROM outbox WHERE stream = ?1 AND admission = ?2";
-static const char find_parked_sql[] = "SELECT " ENTRY_COLUMNS ", rank, lane, state, cause "
-                                      "FROM parked WHERE stream = ?1 AND admission = ?2";
+/* By id: at the place that it names, moved, or parked.  ?3 is that place. */
+#define HERE " FROM outbox WHERE place = ?3 AND stream = ?1 AND admission = ?2"
+#define MOVED " FROM outbox WHERE stream = ?1 AND admission = ?2 AND " STWI_SQL_IS_MOVED
+#define PARKED " FROM parked WHERE stream = ?1 AND admission = ?2"
+#define QUEUED_COLUMNS                                                                             \
+  ENTRY_COLUMNS ", place & 4611686018427387903, place >> 62, 'queued', 'requested', 0"
+static const char find_sql[] =
+    "SELECT " QUEUED_COLUMNS HERE " UNION ALL SELECT " QUEUED_COLUMNS MOVED
+    " UNION ALL SELECT " ENTRY_COLUMNS ", rank, lane, state, cause, 1" PARKED;
+static const char body_sql[] = "SELECT key, body" HERE " UNION ALL SELECT key, body" MOVED
+                               " UNION ALL SELECT key, body" PARKED;
+
+/* *row: its first row, if the code is ROW; DONE: no such message.  To be finalized. */
+static int select_by_id(sqlite3 *db, const char *text, stw_message_id id, sqlite3_stmt **row) {
+  const int code = sqlite3_prepare_v2(db, text, -1, row, NULL);
+  if (code != SQLITE_OK)
+    return code;
+  const uint64_t named = id.number <= STWI_SQL_NUMBER_MAX ? (id.stream & 1) << 62 | id.number : 0;
+  sqlite3_bind_int64(*row, 1, (int64_t)id.stream);
+  sqlite3_bind_int64(*row, 2, (int64_t)id.number);
+  sqlite3_bind_int64(*row, 3, (int64_t)named);
+  return sqlite3_step(*row);
+}
 
 static stw_message_state state_of(const char *name) {
   for (size_t i = 0; name != NULL && stw_message_state_at(i) != NULL; i++) {
@@ -287,21 +323,13 @@ stw_status stwi_store_file_list(struct stwi_store_file *file, const stw_outbox_f
 /* *position: its number or its rank. SQLITE_NOTFOUND where there is none. */
 static int find(struct stwi_store_file *file, stw_message_id id, stw_outbox_entry *entry,
                 int64_t *position) {
-  static const char *const texts[] = {find_queued_sql, find_parked_sql};
-  int code = SQLITE_DONE;
-  for (int i = 0; i < 2 && code == SQLITE_DONE; i++) {
-    sqlite3_stmt *row = NULL;
-    code = sqlite3_prepare_v2(file->sql.db, texts[i], -1, &row, NULL);
-    sqlite3_bind_int64(row, 1, (int64_t)id.stream);
-    sqlite3_bind_int64(row, 2, (int64_t)id.number);
-    if (code == SQLITE_OK)
-      code = sqlite3_step(row);
-    if (code == SQLITE_ROW) {
-      read_entry(row, i == 1, stwi_clock_wall_ms(), entry);
-      *position = sqlite3_column_int64(row, 9);
-    }
-    sqlite3_finalize(row);
+  sqlite3_stmt *row = NULL;
+  const int code = select_by_id(file->sql.db, find_sql, id, &row);
+  if (code == SQLITE_ROW) {
+    read_entry(row, sqlite3_column_int(row, 13) == 1, stwi_clock_wall_ms(), entry);
+    *position = sqlite3_column_int64(row, 9);
   }
+  sqlite3_finalize(row);
   return code == SQLITE_ROW ? SQLITE_OK : code == SQLITE_DONE ? SQLITE_NOTFOUND : code;
 }
 
@@ -327,18 +355,10 @@ stw_status stwi_store_file_body(struct stwi_store_file *file, stw_message_id id,
   *body = NULL;
   *size = 0;
   sqlite3_stmt *row = NULL;
-  int code = sqlite3_prepare_v2(file->sql.db,
-                                "SELECT body FROM outbox WHERE stream = ?1 AND admission = ?2 "
-                                "UNION ALL "
-                                "SELECT body FROM parked WHERE stream = ?1 AND admission = ?2",
-                                -1, &row, NULL);
-  sqlite3_bind_int64(row, 1, (int64_t)id.stream);
-  sqlite3_bind_int64(row, 2, (int64_t)id.number);
-  if (code == SQLITE_OK)
-    code = sqlite3_step(row);
+  int code = select_by_id(file->sql.db, body_sql, id, &row);
   if (code == SQLITE_ROW) {
-    const void *bytes = sqlite3_column_blob(row, 0);
-    *size = bytes == NULL ? 0 : (size_t)sqlite3_column_bytes(row, 0);
+    const void *bytes = sqlite3_column_blob(row, 1);
+    *size = bytes == NULL ? 0 : (size_t)sqlite3_column_bytes(row, 1);
     *body = malloc(*size + 1);
     if (*body == NULL)
       code = SQLITE_NOMEM;
@@ -382,15 +402,7 @@ stw_status stwi_store_file_copy(struct stwi_store_file *file, const stw_outbox_e
                                 struct stwi_chunk **chunk, char *detail) {
   *chunk = NULL;
   sqlite3_stmt *row = NULL;
-  int code = sqlite3_prepare_v2(file->sql.db,
-                                "SELECT key, body FROM outbox WHERE stream = ?1 AND admission = ?2 "
-                                "UNION ALL SELECT key, body FROM parked "
-                                "WHERE stream = ?1 AND admission = ?2",
-                                -1, &row, NULL);
-  sqlite3_bind_int64(row, 1, (int64_t)entry->id.stream);
-  sqlite3_bind_int64(row, 2, (int64_t)entry->id.number);
-  if (code == SQLITE_OK)
-    code = sqlite3_step(row);
+  int code = select_by_id(file->sql.db, body_sql, entry->id, &row);
   if (code == SQLITE_ROW && (*chunk = chunk_of(row, entry)) == NULL)
     code = SQLITE_NOMEM;
   sqlite3_finalize(row);

@@ -9,6 +9,8 @@
 #define CHECKPOINT_PAGES "256"
 #define JOURNAL_BYTES "1048576"
 
+#define MOVED_SQL "CREATE INDEX moved ON outbox(stream, admission) WHERE " STWI_SQL_IS_MOVED
+
 /* The statements as SQLite keeps them: a file with other ones is not used. */
 static const struct {
   const char *name, *sql;
@@ -21,6 +23,7 @@ static const struct {
              "last_data INTEGER NOT NULL, last_control INTEGER NOT NULL, cid BLOB NOT NULL, "
              "is_welcomed INTEGER NOT NULL, incarnation INTEGER NOT NULL, token BLOB NOT NULL, "
              "processed_data INTEGER NOT NULL, processed_control INTEGER NOT NULL) STRICT"},
+    {"moved", MOVED_SQL},
     {"outbox", "CREATE TABLE outbox(place INTEGER PRIMARY KEY, stream INTEGER NOT NULL, "
                "admission INTEGER NOT NULL, guarantee INTEGER NOT NULL, "
                "is_text INTEGER NOT NULL, attempts INTEGER NOT NULL, "
@@ -34,8 +37,8 @@ static const struct {
                "UNIQUE(stream, admission)) STRICT"},
 };
 
-const struct stwi_sql_step stwi_sql_steps[] = {{NULL}};
-const uint32_t stwi_sql_version = 1;
+const struct stwi_sql_step stwi_sql_steps[] = {{MOVED_SQL}};
+const uint32_t stwi_sql_version = 2;
 
 /* ---- troubles ---- */
 

@@ -521,6 +521,23 @@ static void what_was_kept_goes_on_where_it_was(void **unused) {
   assert_int_equal(kept_count, 4);
 }
 
+static void what_was_parked_needs_no_more_memory_than_it_has_bytes(void **unused) {
+  (void)unused;
+  struct stwi_chunk *chunk = stwi_chunk_new(1 << 18); /* as a store reads them */
+  for (uint64_t number = 1; number <= 3; number++) {
+    struct stwi_msg *msg = stwi_chunk_append(chunk, NULL, 0, "body", 4);
+    msg->id = (stw_message_id){OTHER, number};
+    msg->state = STW_MESSAGE_HELD;
+  }
+  const struct stwi_restored restored = {.has_store = true, .parked = chunk};
+  assert_true(stwi_lanes_restore(lanes, &restored, STWI_S));
+  for (uint64_t number = 1; number <= 3; number++) {
+    const struct stwi_msg *msg = stwi_lanes_find(lanes, (stw_message_id){OTHER, number});
+    assert_int_equal(msg->home->size, stwi_msg_footprint(0, 4));
+    assert_memory_equal(stwi_msg_body(msg), "body", 4);
+  }
+}
+
 static void what_was_kept_is_freed_without_memory(void **unused) {
   (void)unused;
   const struct message_spec specs[] = {{.number = 1, .size = 5, .key = "k"}};
@@ -665,6 +682,7 @@ int main(void) {
       TEST(poison_is_found_among_both_lanes),
       TEST(a_hundred_thousand_moved_messages_are_edited_one_by_one),
       TEST(what_was_kept_goes_on_where_it_was),
+      TEST(what_was_parked_needs_no_more_memory_than_it_has_bytes),
       TEST(what_was_kept_is_freed_without_memory),
       TEST(the_store_always_knows_what_stands),
   };

@@ -27,9 +27,10 @@ STW_API stw_outbox stw_outbox_of(stw_conn conn);
 /* Opens an outbox file that is not in use.  With `may_edit` it is locked against others until
  * stw_outbox_close; without, a file in use by another process can be read too, and every call that
  * would change it is E_STATE.
- * E_LOCKED (the error names the pid), E_FORMAT (no outbox file, or of a newer version), E_STORE
- * (missing, unreadable, a symlink, damaged; with `may_edit` also one that this user may not write:
- * the error says what to change), E_BUSY (a conn of this process has it: use its own). */
+ * E_LOCKED (the error names the pid), E_FORMAT (no outbox file, or of a newer version; without
+ * `may_edit` also of an older one, which `may_edit` or a conn brings up to date), E_STORE (missing,
+ * unreadable, a symlink, damaged; with `may_edit` also one that this user may not write: the error
+ * says what to change), E_BUSY (a conn of this process has it: use its own). */
 STW_API stw_status stw_outbox_open(const char *path, bool may_edit, stw_outbox *outbox);
 /* Closes a file; nothing of its use is left beside it.  E_ARGUMENT for the outbox of a conn. */
 STW_API stw_status stw_outbox_close(stw_outbox outbox);
