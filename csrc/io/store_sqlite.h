@@ -5,6 +5,9 @@
  *   read    rows to messages, also of a damaged file
  *   write   records to rows
  *   writer  the thread that commits
+ *   file    a file at rest: opened and looked into
+ *   edit    ... changed
+ *   check   ... checked
  *
  * Beside <path> lie, while it is used: -wal and -shm (SQLite's), .lock, .reserve (64 KiB to give up
  * when the disk is full), .new (being written), .ready (complete, about to take the path's place).
@@ -54,6 +57,8 @@ stw_status stwi_sql_place_probe(const struct stwi_sql_place *place, enum stwi_sq
                                 uint32_t *version, char *detail);
 /* Whether <path><suffix> is there. */
 bool stwi_sql_place_has(const struct stwi_sql_place *place, const char *suffix);
+/* Its bytes; 0 where there is none. */
+uint64_t stwi_sql_place_size(const struct stwi_sql_place *place, const char *suffix);
 void stwi_sql_place_name(const struct stwi_sql_place *place, const char *suffix, char *path);
 /* Of the files beside it and of the file itself (""); 0 or an errno. */
 int stwi_sql_place_remove(const struct stwi_sql_place *place, const char *suffix);
@@ -189,6 +194,23 @@ stw_status stwi_sql_enter(struct stwi_sql *sql, const struct stwi_sql_place *pla
                           struct stwi_sql_meta *meta, struct stwi_restored *restored,
                           stw_store_health *health, char *detail);
 uint64_t stwi_sql_count(const struct stwi_chunk *chunks);
+
+/* ---- a file at rest ---- */
+
+struct stwi_store_file {
+  struct stwi_sql_place place;
+  struct stwi_sql sql;
+  bool may_edit;
+  uint64_t cursor; /* of the last page, and how many entries came before it */
+  uint32_t position;
+};
+
+/* The status and the sentence for SQLite's code. */
+stw_status stwi_sql_file_answer(const struct stwi_store_file *file, int code, char *detail);
+stw_status stwi_sql_file_no_message(char *detail); /* E_NOT_FOUND */
+/* *position: its number or its rank. SQLITE_NOTFOUND where there is none. */
+int stwi_sql_file_find(struct stwi_store_file *file, stw_message_id id, stw_outbox_entry *entry,
+                       int64_t *position);
 
 /* ---- writer ---- */
 

@@ -6,42 +6,25 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define LANE_BIT (1ull << 62)
 
-struct stwi_store_file {
-  struct stwi_sql_place place;
-  struct stwi_sql sql;
-  bool may_edit;
-  uint64_t cursor; /* of the last page, and how many entries came before it */
-  uint32_t position;
-};
-
-static stw_status answer(const struct stwi_store_file *file, int code, char *detail) {
+stw_status stwi_sql_file_answer(const struct stwi_store_file *file, int code, char *detail) {
   return code == SQLITE_OK ? STW_OK : stwi_sql_refuse(file->sql.db, code, file->place.path, detail);
 }
 
-static stw_status no_message(char *detail) {
+stw_status stwi_sql_file_no_message(char *detail) {
   stwi_sql_say(detail, "no message of this id in the file");
   return STW_E_NOT_FOUND;
 }
 
 /* ---- open ---- */
 
-/* Of <path><suffix>; 0 where there is none. */
-static uint64_t size_of(const struct stwi_sql_place *place, const char *suffix) {
-  char path[STWI_SQL_PATH_BYTES];
-  struct stat found;
-  stwi_sql_place_name(place, suffix, path);
-  return lstat(path, &found) == 0 ? (uint64_t)found.st_size : 0;
-}
-
 static int attach(struct stwi_store_file *file) {
   const char *path = file->place.path;
   if (file->may_edit)
     return stwi_sql_attach(&file->sql, path);
-  return stwi_sql_attach_to_read(&file->sql, path, size_of(&file->place, "-wal") == 0);
+  return stwi_sql_attach_to_read(&file->sql, path, stwi_sql_place_size(&file->place, "-wal") == 0);
 }
 
 /* To the version of now; then it is ready for use. */
@@ -65,7 +48,7 @@ static stw_status bring_up(struct stwi_store_file *file, char *detail) {
     code = stwi_sql_prepare(sql);
   if (code == SQLITE_OK && file->may_edit)
     code = stwi_sql_accept(sql);
-  return answer(file, code, detail);
+  return stwi_sql_file_answer(file, code, detail);
 }
 
 static stw_status enter(struct stwi_store_file *file, char *detail) {
@@ -87,7 +70,7 @@ static stw_status enter(struct stwi_store_file *file, char *detail) {
     return STW_E_FORMAT;
   }
   const int code = attach(file);
-  return code == SQLITE_OK ? bring_up(file, detail) : answer(file, code, detail);
+  return code == SQLITE_OK ? bring_up(file, detail) : stwi_sql_file_answer(file, code, detail);
 }
 
 stw_status stwi_store_file_open(const char *path, bool may_edit, struct stwi_store_file **file,
@@ -311,7 +294,7 @@ stw_status stwi_store_file_list(struct stwi_store_file *file, const stw_outbox_f
        section <= STWI_CURSOR_PARKED && code == SQLITE_OK && !page.is_full; section++)
     code = list_section(file->sql.db, section, section == first ? after : 0, &page);
   if (code != SQLITE_OK)
-    return answer(file, code, detail);
+    return stwi_sql_file_answer(file, code, detail);
   *count = page.count;
   *cursor = file->cursor = page.is_full ? page.cursor : 0;
   file->position = page.position;
@@ -320,9 +303,8 @@ stw_status stwi_store_file_list(struct stwi_store_file *file, const stw_outbox_f
 
 /* ---- one message ---- */
 
-/* *position: its number or its rank. SQLITE_NOTFOUND where there is none. */
-static int find(struct stwi_store_file *file, stw_message_id id, stw_outbox_entry *entry,
-                int64_t *position) {
+int stwi_sql_file_find(struct stwi_store_file *file, stw_message_id id, stw_outbox_entry *entry,
+                       int64_t *position) {
   sqlite3_stmt *row = NULL;
   const int code = select_by_id(file->sql.db, find_sql, id, &row);
   if (code == SQLITE_ROW) {
@@ -336,9 +318,9 @@ static int find(struct stwi_store_file *file, stw_message_id id, stw_outbox_entr
 stw_status stwi_store_file_get(struct stwi_store_file *file, stw_message_id id,
                                stw_outbox_entry *entry, char *detail) {
   int64_t position = 0;
-  int code = find(file, id, entry, &position);
+  int code = stwi_sql_file_find(file, id, entry, &position);
   if (code == SQLITE_NOTFOUND)
-    return no_message(detail);
+    return stwi_sql_file_no_message(detail);
   if (code == SQLITE_OK) {
     const uint64_t section = entry->number == 0                ? STWI_CURSOR_PARKED
                              : entry->lane == STW_LANE_CONTROL ? STWI_CURSOR_CONTROL
@@ -347,7 +329,7 @@ stw_status stwi_store_file_get(struct stwi_store_file *file, stw_message_id id,
     code = count_before(file->sql.db, section << STWI_CURSOR_SHIFT | (uint64_t)position, &upto);
     entry->position = upto > 0 ? upto - 1 : 0;
   }
-  return answer(file, code, detail);
+  return stwi_sql_file_answer(file, code, detail);
 }
 
 stw_status stwi_store_file_body(struct stwi_store_file *file, stw_message_id id, uint8_t **body,
@@ -367,8 +349,8 @@ stw_status stwi_store_file_body(struct stwi_store_file *file, stw_message_id id,
   }
   sqlite3_finalize(row);
   if (code == SQLITE_DONE)
-    return no_message(detail);
-  return code == SQLITE_ROW ? STW_OK : answer(file, code, detail);
+    return stwi_sql_file_no_message(detail);
+  return code == SQLITE_ROW ? STW_OK : stwi_sql_file_answer(file, code, detail);
 }
 
 /* `row`: key, body. */
@@ -407,260 +389,6 @@ stw_status stwi_store_file_copy(struct stwi_store_file *file, const stw_outbox_e
     code = SQLITE_NOMEM;
   sqlite3_finalize(row);
   if (code == SQLITE_DONE)
-    return no_message(detail);
-  return code == SQLITE_ROW ? STW_OK : answer(file, code, detail);
-}
-
-/* ---- edit ---- */
-
-static int run_for(sqlite3 *db, const char *text, int64_t first, int64_t second) {
-  sqlite3_stmt *statement = NULL;
-  int code = sqlite3_prepare_v2(db, text, -1, &statement, NULL);
-  if (code == SQLITE_OK) {
-    sqlite3_bind_int64(statement, 1, first);
-    if (sqlite3_bind_parameter_count(statement) > 1)
-      sqlite3_bind_int64(statement, 2, second);
-    code = sqlite3_step(statement);
-  }
-  sqlite3_finalize(statement);
-  return code == SQLITE_DONE ? SQLITE_OK : code;
-}
-
-static int64_t place_of(const stw_outbox_entry *entry, int64_t position) {
-  return (int64_t)((uint64_t)entry->lane << 62 | (uint64_t)position);
-}
-
-static int cancel(sqlite3 *db, const stw_outbox_entry *entry, int64_t position) {
-  if (entry->number == 0)
-    return run_for(db, "DELETE FROM parked WHERE rank = ?1", position, 0);
-  return run_for(db, "DELETE FROM outbox WHERE place = ?1", place_of(entry, position), 0);
-}
-
-static int hold(sqlite3 *db, const stw_outbox_entry *entry, int64_t position) {
-  const int code =
-      run_for(db,
-              "INSERT INTO parked(lane, stream, admission, guarantee, is_text, attempts, "
-              "admitted_ms, ends_ms, key, body, state, cause) SELECT place >> 62, stream, "
-              "admission, guarantee, is_text, attempts, admitted_ms, ends_ms, key, body, 'held', "
-              "'requested' FROM outbox WHERE place = ?1",
-              place_of(entry, position), 0);
-  return code == SQLITE_OK ? cancel(db, entry, position) : code;
-}
-
-/* To the end of a lane, from wherever it is. */
-static int move(sqlite3 *db, const stw_outbox_entry *entry, int64_t position, stw_lane lane,
-                struct stwi_sql_meta *meta) {
-  static const char from_parked[] =
-      "INSERT INTO outbox SELECT ?1, stream, admission, guarantee, is_text, 0, admitted_ms, "
-      "ends_ms, key, body FROM parked WHERE rank = ?2";
-  static const char from_outbox[] =
-      "INSERT INTO outbox SELECT ?1, stream, admission, guarantee, is_text, attempts, "
-      "admitted_ms, ends_ms, key, body FROM outbox WHERE place = ?2";
-  const int64_t end = (int64_t)((uint64_t)lane << 62 | ++meta->last[lane]);
-  const int code = entry->number == 0 ? run_for(db, from_parked, end, position)
-                                      : run_for(db, from_outbox, end, place_of(entry, position));
-  return code == SQLITE_OK ? cancel(db, entry, position) : code;
-}
-
-static bool fits(const stw_outbox_entry *entry, stw_edit edit) {
-  switch (edit) {
-  case STW_EDIT_RELEASE:
-    return entry->state == STW_MESSAGE_HELD;
-  case STW_EDIT_REQUEUE:
-    return entry->state == STW_MESSAGE_DEAD || entry->state == STW_MESSAGE_UNKNOWN;
-  case STW_EDIT_HOLD:
-    return entry->number != 0 && entry->attempts == 0;
-  default:
-    return entry->number == 0 || entry->attempts == 0;
-  }
-}
-
-static int perform(struct stwi_store_file *file, const stw_outbox_entry *entry, int64_t position,
-                   stw_edit edit, struct stwi_sql_meta *meta) {
-  sqlite3 *db = file->sql.db;
-  switch (edit) {
-  case STW_EDIT_CANCEL:
-    return cancel(db, entry, position);
-  case STW_EDIT_HOLD:
-    return hold(db, entry, position);
-  case STW_EDIT_PRIORITISE:
-    return move(db, entry, position, STW_LANE_CONTROL, meta);
-  case STW_EDIT_DEMOTE:
-    return move(db, entry, position, STW_LANE_DATA, meta);
-  default:
-    return move(db, entry, position, entry->lane, meta);
-  }
-}
-
-/* Begins a transaction in which what the last user left undecided is decided. */
-static int begin(struct stwi_store_file *file, struct stwi_sql_meta *meta) {
-  int code = stwi_sql_run(file->sql.db, "BEGIN IMMEDIATE");
-  if (code == SQLITE_OK)
-    code = stwi_sql_read_meta(file->sql.db, meta);
-  if (code == SQLITE_OK && !meta->is_sorted)
-    code = stwi_sql_sort(file->sql.db, !meta->is_clean);
-  meta->is_sorted = true;
-  return code;
-}
-
-static stw_status end(struct stwi_store_file *file, int code, char *detail) {
-  if (code == SQLITE_OK)
-    code = stwi_sql_run(file->sql.db, "COMMIT");
-  const stw_status status = answer(file, code, detail);
-  if (sqlite3_get_autocommit(file->sql.db) == 0)
-    stwi_sql_run(file->sql.db, "ROLLBACK");
-  file->cursor = 0;
-  return status;
-}
-
-static stw_status need_edit(const struct stwi_store_file *file, char *detail) {
-  if (file->may_edit)
-    return STW_OK;
-  stwi_sql_say(detail, "%s: opened for reading only: open it with may_edit",
-               stwi_sql_tail(file->place.path));
-  return STW_E_STATE;
-}
-
-static stw_status try_edit(struct stwi_store_file *file, stw_message_id id, stw_edit edit,
-                           struct stwi_sql_meta *meta, int *code, char *detail) {
-  stw_outbox_entry entry;
-  int64_t position = 0;
-  *code = find(file, id, &entry, &position);
-  if (*code == SQLITE_NOTFOUND)
-    return no_message(detail);
-  if (*code == SQLITE_OK && !fits(&entry, edit)) {
-    const stw_word *word = stw_edit_at(edit);
-    stwi_sql_say(detail, "%s does not fit a message that is %s%s", word->name,
-                 stw_message_state_at(entry.state)->name,
-                 entry.attempts > 0 ? " and was written before" : "");
-    return STW_E_STATE;
-  }
-  if (*code == SQLITE_OK)
-    *code = perform(file, &entry, position, edit, meta);
-  if (*code == SQLITE_OK)
-    *code = stwi_sql_write_meta(&file->sql, meta);
-  return STW_OK;
-}
-
-stw_status stwi_store_file_edit(struct stwi_store_file *file, stw_message_id id, stw_edit edit,
-                                char *detail) {
-  if (stw_edit_at(edit) == NULL) {
-    stwi_sql_say(detail, "there is no edit %d", (int)edit);
-    return STW_E_ARGUMENT;
-  }
-  stw_status status = need_edit(file, detail);
-  if (status != STW_OK)
-    return status;
-  struct stwi_sql_meta meta;
-  int code = begin(file, &meta);
-  if (code == SQLITE_OK)
-    status = try_edit(file, id, edit, &meta, &code, detail);
-  if (status == STW_OK)
-    return end(file, code, detail);
-  stwi_sql_run(file->sql.db, "ROLLBACK");
-  return status;
-}
-
-stw_status stwi_store_file_add(struct stwi_store_file *file, struct stwi_chunk *chunks,
-                               uint64_t *count, char *detail) {
-  *count = 0;
-  const stw_status status = need_edit(file, detail);
-  if (status != STW_OK)
-    return status;
-  struct stwi_sql_meta meta;
-  int code = begin(file, &meta);
-  if (code == SQLITE_OK)
-    code = stwi_sql_add(&file->sql, &meta, chunks, 0, stwi_clock_wall_ms(), count);
-  const stw_status ended = end(file, code, detail);
-  if (ended != STW_OK)
-    *count = 0;
-  return ended;
-}
-
-/* ---- check ---- */
-
-static void find_fault(stw_outbox_report *report, const char *text) {
-  if (report->is_sound)
-    stwi_sql_say(report->detail, "%s", text);
-  report->is_sound = false;
-}
-
-static int check_pages(sqlite3 *db, stw_outbox_report *report) {
-  sqlite3_stmt *row = NULL;
-  int code = sqlite3_prepare_v2(db, "PRAGMA integrity_check(1)", -1, &row, NULL);
-  if (code == SQLITE_OK)
-    code = sqlite3_step(row);
-  if (code == SQLITE_ROW) {
-    const char *text = (const char *)sqlite3_column_text(row, 0);
-    if (text == NULL || strcmp(text, "ok") != 0)
-      find_fault(report, text == NULL ? "the integrity check failed" : text);
-  }
-  sqlite3_finalize(row);
-  return code == SQLITE_ROW ? SQLITE_OK : code;
-}
-
-static void count_queued(const struct stwi_restored *found, stw_outbox_report *report) {
-  struct stwi_msg *msg = stwi_chunks_first(found->chunks);
-  for (; msg != NULL; msg = stwi_chunks_after(msg)) {
-    report->queued[msg->lane]++;
-    report->queued_bytes[msg->lane] += msg->size;
-  }
-}
-
-static void count_parked(const struct stwi_restored *found, stw_outbox_report *report) {
-  struct stwi_msg *msg = stwi_chunks_first(found->parked);
-  for (; msg != NULL; msg = stwi_chunks_after(msg)) {
-    report->held += msg->state == STW_MESSAGE_HELD;
-    report->dead += msg->state == STW_MESSAGE_DEAD;
-    report->unknown += msg->state == STW_MESSAGE_UNKNOWN;
-  }
-}
-
-static int check_ids(sqlite3 *db, stw_outbox_report *report) {
-  int64_t twice = 0;
-  const int code = stwi_sql_number(
-      db,
-      "SELECT count(*) FROM (SELECT 1 FROM (SELECT stream, admission FROM outbox UNION ALL "
-      "SELECT stream, admission FROM parked) GROUP BY stream, admission HAVING count(*) > 1)",
-      &twice);
-  if (code == SQLITE_OK && twice > 0)
-    find_fault(report, "two messages have the same id");
-  return code;
-}
-
-static int check_rows(sqlite3 *db, stw_outbox_report *report) {
-  struct stwi_restored found = {0};
-  const int code = stwi_sql_read(db, stwi_clock_wall_ms(), &found);
-  if (stwi_sql_trouble(db, code) == STWI_SQL_DAMAGED)
-    find_fault(report, "a message that cannot be: its number, words or text are wrong");
-  count_queued(&found, report);
-  count_parked(&found, report);
-  stwi_chunk_free_list(found.chunks);
-  stwi_chunk_free_list(found.parked);
-  return report->is_sound ? code : SQLITE_OK;
-}
-
-stw_status stwi_store_file_check(struct stwi_store_file *file, stw_outbox_report *report,
-                                 char *detail) {
-  sqlite3 *db = file->sql.db;
-  *report =
-      (stw_outbox_report){.struct_size = sizeof *report,
-                          .version = stwi_sql_version,
-                          .is_sound = true,
-                          .file_bytes = size_of(&file->place, "") + size_of(&file->place, "-wal")};
-  struct stwi_sql_meta meta = {0};
-  int code = check_pages(db, report);
-  if (code == SQLITE_OK)
-    code = stwi_sql_read_meta(db, &meta);
-  if (code == SQLITE_OK)
-    code = check_rows(db, report);
-  if (code == SQLITE_OK)
-    code = check_ids(db, report);
-  memcpy(report->last_number, meta.last, sizeof report->last_number);
-  report->was_clean = meta.is_clean;
-  if (stwi_sql_trouble(db, code) == STWI_SQL_DAMAGED) {
-    find_fault(report, sqlite3_errmsg(db));
-    code = SQLITE_OK;
-  }
-  return answer(file, code, detail);
+    return stwi_sql_file_no_message(detail);
+  return code == SQLITE_ROW ? STW_OK : stwi_sql_file_answer(file, code, detail);
 }

@@ -94,6 +94,13 @@ bool stwi_sql_place_has(const struct stwi_sql_place *place, const char *suffix) 
   return lstat(path, &found) == 0;
 }
 
+uint64_t stwi_sql_place_size(const struct stwi_sql_place *place, const char *suffix) {
+  char path[STWI_SQL_PATH_BYTES];
+  struct stat found;
+  stwi_sql_place_name(place, suffix, path);
+  return lstat(path, &found) == 0 ? (uint64_t)found.st_size : 0;
+}
+
 int stwi_sql_place_remove(const struct stwi_sql_place *place, const char *suffix) {
   char path[STWI_SQL_PATH_BYTES];
   stwi_sql_place_name(place, suffix, path);
