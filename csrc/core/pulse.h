@@ -41,6 +41,8 @@ void stwi_pulse_asked(struct stwi_pulse *pulse, stwi_time now);
 /* The answer to the question of `asked`; `next_asked` is the oldest one still open, 0: none. */
 void stwi_pulse_answered(struct stwi_pulse *pulse, stwi_time asked, stwi_time next_asked,
                          stwi_time now);
+/* The longest that a question may ever stay open before the link is given up. */
+uint64_t stwi_pulse_longest_ns(const struct stwi_pulse *pulse);
 uint64_t stwi_pulse_soft_ns(const struct stwi_pulse *pulse, stwi_time now); /* T_soft */
 enum stwi_pulse_verdict stwi_pulse_check(const struct stwi_pulse *pulse, stwi_time now);
 /* When check may say something new. */
