@@ -5,8 +5,9 @@
 
 #define DETACH_BYTES_MIN 4096u /* below it a copy costs less than another buffer */
 
+/* Of something that has a size: what begins right behind the bytes is none of theirs. */
 static bool lies_in(const uint8_t *data, const uint8_t *bytes, size_t size) {
-  return data >= bytes && data <= bytes + size;
+  return data >= bytes && data < bytes + size;
 }
 
 /* What the decoder assembled dies with its next call; effects live until the next step. */
