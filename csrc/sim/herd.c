@@ -34,30 +34,6 @@ struct run {
   struct stwi_hint hint; /* of the close that dropped them */
 };
 
-const char *stwi_herd_policy_name(size_t policy) {
-  static const char *const own[] = {
-#define STW_X(name, slug, text) slug,
-      STWI_HERD_OWN_LIST(STW_X)
-#undef STW_X
-  };
-  if (policy < STWI_HERD_OWN_COUNT)
-    return own[policy];
-  const struct stwi_peer *peer = stwi_peer_at(policy - STWI_HERD_OWN_COUNT);
-  return peer == NULL ? NULL : peer->name;
-}
-
-const char *stwi_herd_policy_text(size_t policy) {
-  static const char *const own[] = {
-#define STW_X(name, slug, text) text,
-      STWI_HERD_OWN_LIST(STW_X)
-#undef STW_X
-  };
-  if (policy < STWI_HERD_OWN_COUNT)
-    return own[policy];
-  const struct stwi_peer *peer = stwi_peer_at(policy - STWI_HERD_OWN_COUNT);
-  return peer == NULL ? NULL : peer->description;
-}
-
 /* The finalizer of splitmix64, over the three numbers one after the other. */
 static uint64_t mix(uint64_t state, uint64_t value) {
   uint64_t z = state + 0x9e3779b97f4a7c15u + value;

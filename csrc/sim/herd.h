@@ -12,6 +12,8 @@
 #ifndef STWI_SIM_HERD_H
 #define STWI_SIM_HERD_H
 
+#include <steadwire/sim_herd.h>
+
 #include "core/input.h"
 #include "sim/herd_server.h"
 #include "sim/peers.h"
@@ -32,10 +34,6 @@ enum stwi_herd_own {
 #define STWI_HERD_PATIENCE (5 * STWI_S)   /* the product's open_timeout */
 #define STWI_HERD_RETRY_CAP (60 * STWI_S) /* the product's retry_cap */
 #define STWI_HERD_STOP_LEAST (1200 * STWI_S)
-
-/* Lend the name and a description; NULL past STWI_HERD_POLICY_COUNT. */
-const char *stwi_herd_policy_name(size_t policy);
-const char *stwi_herd_policy_text(size_t policy);
 
 struct stwi_herd_attempt {
   stwi_time at;
@@ -58,16 +56,12 @@ struct stwi_herd_config {
   size_t log_room;
 };
 
-struct stwi_herd_second {
-  uint64_t attempts, reconnected; /* within this second */
-};
-
 struct stwi_herd {
   struct stwi_herd_config config;
   uint64_t attempts, refused, abandoned;
   uint32_t reconnected;
   stwi_time *reconnected_at; /* in their order */
-  struct stwi_herd_second *seconds;
+  stw_herd_second *seconds;  /* within each second */
   uint32_t second_count;
   uint64_t digest; /* of every attempt, whatever the order of computing them */
 };

@@ -8,6 +8,7 @@
 
 bool stwi_herd_queue_init(struct stwi_herd_queue *queue, uint32_t clients, stwi_time end) {
   memset(queue, 0, sizeof *queue);
+  queue->end = end;
   queue->slot_ns = end / SLOTS_MAX + 1;
   if (queue->slot_ns < STWI_MS)
     queue->slot_ns = STWI_MS;
@@ -57,9 +58,9 @@ static struct stwi_herd_moment pop(struct stwi_herd_queue *queue) {
 }
 
 void stwi_herd_queue_add(struct stwi_herd_queue *queue, uint32_t client, stwi_time at) {
-  const uint64_t slot = at / queue->slot_ns;
-  if (slot >= queue->slots)
+  if (at >= queue->end)
     return;
+  const uint64_t slot = at / queue->slot_ns;
   if (slot <= queue->slot) {
     push(queue, (struct stwi_herd_moment){at, client});
     return;

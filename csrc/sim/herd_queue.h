@@ -15,6 +15,7 @@ struct stwi_herd_moment {
 };
 
 struct stwi_herd_queue {
+  stwi_time end;
   uint64_t slot_ns;
   uint32_t slots, slot; /* slot: the one that is in the heap */
   uint32_t *first;      /* by slot: a client + 1, 0 for none */

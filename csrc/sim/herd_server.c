@@ -4,6 +4,9 @@
 #define PS_PER_S (STWI_S * PS_PER_NS)
 #define QUEUE_MAX (2 * PS_PER_S)
 
+/* Far past every end; more work than this is not told apart. */
+#define FREE_MAX (UINT64_MAX / 2)
+
 enum { REFUSALS_PER_HANDSHAKE = 50, APPOINTMENT_PERCENT = 90 };
 
 void stwi_herd_server_init(struct stwi_herd_server *server, uint64_t capacity, stwi_time up_at,
@@ -20,8 +23,8 @@ static uint64_t later(uint64_t a, uint64_t b) {
   return a > b ? a : b;
 }
 
-/* Everybody who comes has a turn of this clock, also those who are served at once: it is the share of
- * the newcomers in what the server can do.  Rounded up, so that nobody comes early. */
+/* Everybody who comes has a turn of this clock, also those who are served at once: it is the share
+ * of the newcomers in what the server can do.  Rounded up, so that nobody comes early. */
 static uint64_t appointment_ms(struct stwi_herd_server *server, uint64_t now_ps) {
   const uint64_t turn_ps = server->handshake_ps * 100 / APPOINTMENT_PERCENT;
   server->turn_ps = later(server->turn_ps, now_ps) + turn_ps;
@@ -44,7 +47,7 @@ struct stwi_herd_reply stwi_herd_arrive(struct stwi_herd_server *server, stwi_ti
         .at = now,
     };
   }
-  server->free_ps = start_ps + server->handshake_ps;
+  server->free_ps = start_ps < FREE_MAX ? start_ps + server->handshake_ps : FREE_MAX;
   return (struct stwi_herd_reply){
       .answer = STWI_HERD_SERVED,
       .at = (server->free_ps + PS_PER_NS - 1) / PS_PER_NS,

@@ -26,9 +26,9 @@ struct stwi_herd_server {
   stwi_time up_at;
   bool is_naive;
   bool has_appointments;
-  uint64_t handshake_ps;   /* picoseconds: a million a second divide a second evenly enough */
-  uint64_t free_ps;        /* all work that was taken is done */
-  uint64_t turn_ps; /* of the last who came */
+  uint64_t handshake_ps; /* picoseconds: a million a second divide a second evenly enough */
+  uint64_t free_ps;      /* all work that was taken is done */
+  uint64_t turn_ps;      /* of the last who came */
 };
 
 /* `capacity`: handshakes a second, at least 1. */
