@@ -104,7 +104,6 @@ def _add_herd(worlds: Any) -> None:
 
 
 def _run_herd(arguments: argparse.Namespace) -> int:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the engine computes for seconds on end
     if arguments.out is not None:
         check_target(arguments.out)
     clients = _whole(arguments.clients, "--clients", 1, CLIENTS_MAX)
@@ -122,7 +121,11 @@ def _run_herd(arguments: argparse.Namespace) -> int:
     )
     jobs = [(name, one) for name in _chosen(arguments.policies) for one in seeds]
     workers = 1 if clients > ALONE_ABOVE else os.cpu_count() or 1
-    herds = list(_lived(jobs, run, workers))
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # the engine computes for seconds
+    try:
+        herds = list(_lived(jobs, run, workers))
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
     report = _report(herds, seeds)
     if arguments.json:
         print(json.dumps(report))

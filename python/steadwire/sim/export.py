@@ -73,18 +73,22 @@ def _png(path: Path, herds: Sequence[Herd], _report: dict[str, Any]) -> None:
     """The first seed of each policy: what the server met, and who was back."""
     figure = _needed(".png").Figure(figsize=(10, 7), layout="constrained")
     above, below = figure.subplots(2, sharex=True)
-    end = max(herd.t99_s or 2 * herd.optimum_s for herd in herds)
-    for policy in dict.fromkeys(herd.policy for herd in herds):
-        herd = next(herd for herd in herds if herd.policy == policy)
-        clients = herd.attempts / herd.attempts_per_client
-        scale = herd.peak_over_capacity / max((row[0] for row in herd.seconds), default=1)
+    firsts = {herd.policy: herd for herd in reversed(herds)}
+    for number, (policy, herd) in enumerate(reversed(firsts.items())):
+        style: dict[str, Any] = {"color": f"C{number % 10}", "label": policy, "linewidth": 1}
+        if number >= 10:
+            style["linestyle"] = "--"
+        if policy.startswith("steadwire"):
+            style.update(linewidth=2.5, zorder=3)
         back = 0
-        share = [100.0 * (back := back + row[1]) / clients for row in herd.seconds]
-        above.plot([row[0] * scale for row in herd.seconds], label=policy, linewidth=1)
-        below.plot(share, label=policy, linewidth=1)
-    above.axhline(1.0, color="black", linewidth=0.8, linestyle="--")
+        share = [100.0 * (back := back + row[1]) / herd.clients for row in herd.seconds]
+        above.plot([row[0] / herd.capacity for row in herd.seconds], **style)
+        below.plot(share, **style)
+    above.axhline(1.0, color="black", linewidth=0.8)
     above.set(yscale="symlog", ylabel="attempts in a second / capacity")
-    below.set(xlim=(0, end), ylabel="reconnected, %", xlabel="seconds after the drop")
+    above.set_ylim(bottom=0)
+    below.set(ylabel="reconnected, %", xlabel="seconds after the drop")
+    below.set_xlim(0, max(min(h.t99_s or h.stop_s, 5 * h.optimum_s + 10) for h in herds))
     below.legend(ncols=3, fontsize="small")
     figure.savefig(path)
 

@@ -32,6 +32,8 @@ class Herd:
 
     policy: str
     seed: int
+    clients: int
+    capacity: int
     peak_over_capacity: float
     """Most attempts in one second, as a multiple of what the server can do."""
     attempts_per_client: float
@@ -103,6 +105,8 @@ def herd(
     return Herd(
         policy=policy,
         seed=operator.index(seed),
+        clients=operator.index(clients),
+        capacity=operator.index(capacity),
         peak_over_capacity=peak,
         attempts_per_client=attempts,
         reconnected_pct=percent,
