@@ -27,6 +27,7 @@ RATE = 50.0
 READY_S = 30.0
 BURST_S = 120.0
 GRACE_S = 120.0
+END_S = 3.0
 
 # seconds from the start of the steady rate, and what happens to every client's path
 SCRIPT: list[tuple[float, str]] = [
@@ -58,6 +59,7 @@ class Subject:
     is_burst: asyncio.Event = field(default_factory=asyncio.Event)
     is_done: asyncio.Event = field(default_factory=asyncio.Event)
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: str = ""
 
     def take(self, line: str) -> None:
         word, *rest = line.split()
@@ -147,27 +149,70 @@ async def running(subject: Subject, *arguments: str) -> AsyncIterator[asyncio.su
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await end(process)
         await reader
 
 
-async def measure(subject: Subject, barrier: asyncio.Barrier) -> None:
-    async with running(subject, "server", str(subject.port)):
-        await asyncio.wait_for(subject.is_ready.wait(), READY_S)
-        async with await FaultProxy.start(subject.port) as proxy:
-            url = f"ws://127.0.0.1:{proxy.port}"
-            rate = (str(BURST), str(RATE), str(STEADY_S))
-            async with running(subject, "client", url, *rate) as client:
-                await asyncio.wait_for(subject.is_burst.wait(), BURST_S)
-                await barrier.wait()
-                assert client.stdin is not None
-                client.stdin.write(b"go\n")
-                await client.stdin.drain()
-                await run_script(subject, proxy, time.monotonic())
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(subject.is_done.wait(), STEADY_S + GRACE_S)
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Servers end with their input, and take what they have started along."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        await asyncio.wait_for(process.wait(), END_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+class Start:
+    """The moment from which the script runs for all that got so far."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._missing = set(names)
+        self._is_complete = asyncio.Event()
+
+    def arrive(self, name: str) -> None:
+        """It is there, or never will be."""
+        self._missing.discard(name)
+        if not self._missing:
+            self._is_complete.set()
+
+    async def wait(self) -> None:
+        await self._is_complete.wait()
+
+
+async def reach(subject: Subject, step: asyncio.Event, seconds: float, what: str) -> bool:
+    try:
+        await asyncio.wait_for(step.wait(), seconds)
+    except TimeoutError:
+        subject.failure = f"{what} took more than {seconds:.0f} s"
+        return False
+    return True
+
+
+async def measure(subject: Subject, start: Start) -> None:
+    try:
+        async with running(subject, "server", str(subject.port)):
+            if await reach(subject, subject.is_ready, READY_S, "its server's start"):
+                await measure_client(subject, start)
+    finally:
+        start.arrive(subject.name)
+
+
+async def measure_client(subject: Subject, start: Start) -> None:
+    async with await FaultProxy.start(subject.port) as proxy:
+        url = f"ws://127.0.0.1:{proxy.port}"
+        rate = (str(BURST), str(RATE), str(STEADY_S))
+        async with running(subject, "client", url, *rate) as client:
+            if not await reach(subject, subject.is_burst, BURST_S, f"a burst of {BURST} messages"):
+                return
+            start.arrive(subject.name)
+            await start.wait()
+            assert client.stdin is not None
+            client.stdin.write(b"go\n")
+            await client.stdin.drain()
+            await run_script(subject, proxy, time.monotonic())
+            await reach(subject, subject.is_done, STEADY_S + GRACE_S, "proving the last message")
 
 
 def free_port() -> int:
@@ -178,11 +223,15 @@ def free_port() -> int:
 
 async def run(report: Report, names: list[str]) -> list[Subject]:
     subjects = [Subject(name, free_port()) for name in names]
-    barrier = asyncio.Barrier(len(subjects))
+    start = Start(names)
     async with asyncio.TaskGroup() as group:
         for subject in subjects:
-            group.create_task(measure(subject, barrier))
+            group.create_task(measure(subject, start))
     for subject in subjects:
+        if subject.failure:
+            print(f"faults: {subject.name}: {subject.failure}", file=sys.stderr)
+        if not subject.faults:
+            continue
         recoveries = subject.recoveries()
         report.add("faults", subject.name, "sent", len(subject.sent), "messages")
         report.add("faults", subject.name, "lost", subject.lost, "messages")

@@ -2,6 +2,8 @@
 
 As safe as its options make it: QoS 2, a persistent session, a broker with persistence (mosquitto).
 The server role is a broker and a subscriber beside it; Paho for Python keeps its queue in memory.
+The broker takes any number of messages in flight: with its default of 20 mosquitto 2.0.11 never
+answers the 21st PUBLISH of a client that sends more at once.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ def serve(port: int) -> None:
         config = Path(folder, "mosquitto.conf")
         config.write_text(
             f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
-            f"persistence_location {folder}/\nmax_queued_messages 0\nuser root\n"
+            f"persistence_location {folder}/\nmax_queued_messages 0\n"
+            f"max_inflight_messages 0\nuser root\n"
         )
         broker = subprocess.Popen([binary, "-c", str(config)], stderr=subprocess.DEVNULL)
         subscriber = make_client("subscriber")

@@ -54,7 +54,7 @@ LIBC_FOLDERS = ("arpa/", "linux/", "net/", "netinet/", "sys/")
 # Header of a foreign library (a name, or a folder) -> the only files of the product that see it.
 FOREIGN = {
     "libwebsockets.h": ["csrc/io/transport_ws*"],
-    "uv.h": ["csrc/io/loop*", "csrc/io/resolve*", "csrc/io/transport_*"],
+    "uv.h": ["csrc/io/loop*", "csrc/io/resolve*", "csrc/io/hints*", "csrc/io/transport_*"],
     "openssl/": ["csrc/io/transport_ws*", "csrc/io/tls*"],
     "strophe.h": ["csrc/io/transport_xmpp*"],
     "gsasl.h": ["csrc/io/transport_xmpp*"],
@@ -129,7 +129,9 @@ for _name in ("free", "malloc", "realloc"):
 for _name in ("clock_gettime", "getrandom"):
     BAN_EXCEPTIONS[f"csrc/io/clock.c: {_name}"] = "the one place that reads clocks and randomness"
 BAN_EXCEPTIONS["csrc/io/clock.c: abort"] = "without randomness every mask and id would be guessable"
-BAN_EXCEPTIONS["csrc/io/transport_ws.c: sigaction"] = "puts back what lws_create_context changes"
+BAN_EXCEPTIONS["csrc/io/transport_ws_context.c: sigaction"] = (
+    "puts back what lws_create_context changes"
+)
 
 PYTHON_SLEEP = re.compile(r"\btime\.sleep\(|\basyncio\.sleep\((?!0\))")
 

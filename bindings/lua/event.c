@@ -76,6 +76,8 @@ static void set_proof(lua_State *L, const stw_event *event) {
   stwi_lua_set_word(L, "proof", stw_proof_at((size_t)event->u.proof.proof));
   stwi_lua_set_word(L, "lane", stw_lane_at((size_t)event->u.proof.lane));
   stwi_lua_set_count(L, "upto", event->u.proof.upto);
+  stwi_lua_set_count(L, "after", event->u.proof.after);
+  stwi_lua_set_count(L, "settled", event->u.proof.settled);
 }
 
 static void set_ended(lua_State *L, const stw_event *event) {

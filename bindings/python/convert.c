@@ -128,8 +128,10 @@ PyObject *core_event_tuple(const stw_event *event) {
   case STW_EVENT_MESSAGE_ENDED:
     return ended_fields(event);
   case STW_EVENT_PROOF:
-    return Py_BuildValue("(iIKiiK)", kind, event->link, at, (int)event->u.proof.proof,
-                         (int)event->u.proof.lane, (unsigned long long)event->u.proof.upto);
+    return Py_BuildValue("(iIKiiKKK)", kind, event->link, at, (int)event->u.proof.proof,
+                         (int)event->u.proof.lane, (unsigned long long)event->u.proof.upto,
+                         (unsigned long long)event->u.proof.after,
+                         (unsigned long long)event->u.proof.settled);
   case STW_EVENT_REPLAY:
     return Py_BuildValue("(iIKKK)", kind, event->link, at,
                          (unsigned long long)event->u.replay.messages,

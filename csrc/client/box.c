@@ -402,13 +402,27 @@ static struct record *newest_like(struct stwi_box *box, const stw_event *event) 
   return newest;
 }
 
+/* False: between what they prove are numbers of which neither speaks. */
+static bool extend_proof(stw_event *known, const stw_event *event) {
+  if (event->u.proof.after > known->u.proof.upto)
+    return false;
+  known->u.proof.upto = event->u.proof.upto;
+  known->u.proof.settled = event->u.proof.settled;
+  return true;
+}
+
 static bool merge_proof(struct stwi_box *box, const stw_event *event) {
   struct record *last = last_of(box, STW_EVENT_PROOF);
-  if (last == NULL || !is_same_proof(&last->event, event))
+  if (last == NULL || !is_same_proof(&last->event, event) || !extend_proof(&last->event, event))
     return false;
-  last->event.u.proof.upto = event->u.proof.upto;
   last->event.at_ns = event->at_ns;
   return true;
+}
+
+/* It may say less then, but nothing that is not so. */
+static void coalesce_proof(stw_event *newest, const stw_event *event) {
+  if (!extend_proof(newest, event))
+    newest->u.proof = event->u.proof;
 }
 
 static void merge_state(struct record *newest, const stw_event *event) {
@@ -442,7 +456,7 @@ static bool coalesce(struct stwi_box *box, const stw_event *event) {
     merge_state(newest, event);
     return true;
   case STW_EVENT_PROOF:
-    newest->event.u.proof.upto = event->u.proof.upto;
+    coalesce_proof(&newest->event, event);
     return true;
   case STW_EVENT_REPLAY:
     newest->event.u.replay.messages += event->u.replay.messages;

@@ -175,10 +175,10 @@ static void *engine_thread(void *arg) {
   tell_started(start, is_up ? NULL : why); /* `start` is gone after this */
   if (!is_up)
     return NULL;
-  engine->last_turn = stwi_clock_monotonic();
-  engine->last_boot = stwi_clock_boot();
+  stwi_engine_watch_begin(engine);
   stwi_loop_run(engine->loop);
   engine->is_stepping = true; /* what the dying transport says is of no interest */
+  stwi_engine_watch_end(engine);
   engine->transport.ops->free(engine->transport.self);
   drop_commands(engine);
   return NULL;

@@ -104,6 +104,8 @@ struct stwi_engine {
   struct stwi_mailbox *locked; /* held locked while a run of events is put */
   stwi_time last_turn;
   uint64_t last_boot;
+  struct stwi_hints *hints; /* NULL: the machine tells nothing */
+  bool has_clock_news;      /* the wall clock was set: perhaps the machine slept */
 };
 
 /* Makes the transport of an engine, on its thread. */

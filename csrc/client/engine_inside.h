@@ -4,6 +4,7 @@
  * engine_step.c  inputs into the core, its effects out
  * engine_store.c changes out to the files of outboxes, what was committed in
  * engine_turn.c  one turn of the loop: commands, news of ports, time
+ * engine_watch.c what the machine shows: networks, sleep, stalls
  */
 #ifndef STWI_CLIENT_ENGINE_INSIDE_H
 #define STWI_CLIENT_ENGINE_INSIDE_H
@@ -34,6 +35,12 @@ void stwi_engine_store_collect(struct stwi_engine *engine, struct stwi_port *por
 void stwi_engine_store_flush(struct stwi_engine *engine, stwi_time now); /* end of a turn */
 /* The file is not touched any more: who frees the port may close it. */
 void stwi_engine_store_leave(struct stwi_engine *engine, struct stwi_port *port);
+
+/* engine_watch.c: networks, sleep and stalls, as the machine shows them */
+void stwi_engine_watch_begin(struct stwi_engine *engine);
+void stwi_engine_watch_end(struct stwi_engine *engine);
+/* At the start of each turn. */
+void stwi_engine_watch_time(struct stwi_engine *engine, stwi_time now);
 
 /* engine_turn.c: the loop's hook */
 void stwi_engine_turn(void *owner, stwi_time now);

@@ -8,12 +8,13 @@
 
 void stwi_engine_store_begin(struct stwi_engine *engine, struct stwi_port *port, stwi_time now) {
   engine->places[port->slot].store = stwi_port_store_use(port);
-  if (port->found == STW_STORE_OK)
+  const struct stwi_port_file *file = port->file;
+  if (file->found == STW_STORE_OK)
     return;
   stw_event event = {.kind = STW_EVENT_STORE, .conn = port->handle, .at_ns = now};
-  event.u.store.health = port->found;
-  event.u.store.messages = port->found_messages;
-  event.u.store.detail = port->found_detail;
+  event.u.store.health = file->found;
+  event.u.store.messages = file->found_messages;
+  event.u.store.detail = file->found_detail;
   stwi_engine_put_event(engine, port, &event);
 }
 
@@ -32,8 +33,8 @@ void stwi_engine_store_add(struct stwi_engine *engine, const struct stwi_effect 
 
 static void publish_health(struct stwi_port *port, const struct stwi_store_news *news) {
   stwi_port_lock(port);
-  port->store_health = news->health;
-  snprintf(port->store_detail, sizeof port->store_detail, "%s", news->detail);
+  port->file->health = news->health;
+  snprintf(port->file->detail, sizeof port->file->detail, "%s", news->detail);
   pthread_mutex_unlock(&port->lock);
 }
 

@@ -5,9 +5,6 @@
 
 #include "io/clock.h"
 
-#define STALL_NS (1 * STWI_S)
-#define SLEEP_NS (2 * STWI_S)
-
 static bool reserve_place(struct stwi_engine *engine, uint32_t slot) {
   if (slot < engine->place_count)
     return true;
@@ -45,9 +42,9 @@ static void on_open(struct stwi_engine *engine, struct stwi_command *command, st
   stwi_port_hold(port);
   engine->places[port->slot].port = port;
   stwi_engine_store_begin(engine, port, now);
-  command->input.u.open.restored = &port->restored;
+  command->input.u.open.restored = &port->file->restored;
   stwi_engine_step(engine, &command->input, now);
-  port->restored.chunks = port->restored.parked = NULL; /* taken */
+  stwi_port_store_begun(port);
   stwi_engine_store_collect(engine, port, now);
 }
 
@@ -93,14 +90,19 @@ static void on_input(struct stwi_engine *engine, struct stwi_command *command, s
   stwi_engine_step(engine, &command->input, now);
 }
 
-/* An edit is judged, then done; who asked for it waits until it is. */
-static void on_query(struct stwi_engine *engine, struct stwi_command *command, uint32_t slot,
+/* What was sent before is seen by it: a port that another thread has marked as submitted may not
+ * have reached the engine's list yet.  An edit is judged, then done; who asked for it waits until
+ * it is. */
+static void on_query(struct stwi_engine *engine, struct stwi_command *command, bool is_known,
                      stwi_time now) {
   struct stwi_query *query = command->query;
-  stwi_query_look(query, slot == UINT32_MAX ? NULL : engine->core, slot, now);
+  struct stwi_port *port = command->port;
+  if (is_known)
+    submit(engine, port, stwi_port_collect_early(port, false), now);
+  stwi_query_look(query, is_known ? engine->core : NULL, port->slot, now);
   if (query->kind == STWI_QUERY_EDIT && query->status == STW_OK) {
     stwi_engine_step(engine, &command->input, now);
-    stwi_engine_publish(engine, command->port, now);
+    stwi_engine_publish(engine, port, now);
   }
   stwi_query_tell(query);
 }
@@ -119,7 +121,7 @@ static void on_command(struct stwi_engine *engine, struct stwi_command *command,
       on_input(engine, command, now);
     break;
   case STWI_COMMAND_QUERY:
-    on_query(engine, command, is_known ? port->slot : UINT32_MAX, now);
+    on_query(engine, command, is_known, now);
     break;
   }
 }
@@ -209,25 +211,6 @@ static void take_commands(struct stwi_engine *engine, stwi_time now) {
   }
 }
 
-/* The machine slept, or this process did not run: neither speaks against a peer. */
-static void watch_time(struct stwi_engine *engine, stwi_time now) {
-  uint64_t passed = now - engine->last_turn;
-  stwi_time due = stwi_core_deadline(engine->core);
-  if (passed > STALL_NS) {
-    uint64_t boot = stwi_clock_boot();
-    if (boot - engine->last_boot > passed + SLEEP_NS) {
-      struct stwi_input wake = {.kind = STWI_IN_WAKE};
-      stwi_engine_step(engine, &wake, now);
-    } else if (due != STWI_NEVER && now > due + STALL_NS) {
-      struct stwi_input stalled = {.kind = STWI_IN_STALLED};
-      stalled.u.stalled.for_ns = now - due;
-      stwi_engine_step(engine, &stalled, now);
-    }
-    engine->last_boot = boot;
-    engine->last_turn = now;
-  }
-}
-
 static void step_turns(struct stwi_engine *engine, stwi_time now) {
   struct stwi_input input = {.kind = STWI_IN_TURN};
   do {
@@ -254,7 +237,7 @@ static void close_down(struct stwi_engine *engine, stwi_time now) {
 
 void stwi_engine_turn(void *owner, stwi_time now) {
   struct stwi_engine *engine = owner;
-  watch_time(engine, now);
+  stwi_engine_watch_time(engine, now);
   take_commands(engine, now);
   step_turns(engine, now);
   stwi_engine_store_flush(engine, now);

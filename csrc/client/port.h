@@ -19,6 +19,16 @@
 struct stwi_engine;
 struct stwi_mailbox;
 
+/* What is known of the outbox's file; a conn without one has none once it has begun. */
+struct stwi_port_file {
+  stw_store_health health; /* with its sentence */
+  char detail[200];
+  struct stwi_restored restored; /* until the conn begins; its chunks are owned */
+  stw_store_health found;        /* what opening the file has shown, with its sentence */
+  uint64_t found_messages;
+  char found_detail[200];
+};
+
 struct stwi_port {
   _Atomic uint32_t refs;
   stw_conn handle;
@@ -64,15 +74,10 @@ struct stwi_port {
 
   /* the outbox's file: under `lock`; the engine thread uses its own copy until it lets go */
   struct stwi_store store;
-  bool is_store_used;        /* by the engine thread, or will be */
-  bool is_store_closing;     /* what its writer says is of no interest any more */
-  pthread_cond_t store_left; /* the engine thread has let go */
-  stw_store_health store_health;
-  char store_detail[200];
-  struct stwi_restored restored; /* until the conn begins; its chunks are owned */
-  stw_store_health found;        /* what opening the file has shown, with its sentence */
-  uint64_t found_messages;
-  char found_detail[200];
+  bool is_store_used;          /* by the engine thread, or will be */
+  bool is_store_closing;       /* what its writer says is of no interest any more */
+  pthread_cond_t store_left;   /* the engine thread has let go */
+  struct stwi_port_file *file; /* owned */
 
   struct stwi_port *next_submitted; /* engine's list, under the engine's lock */
   struct stwi_port *next_forgotten; /* engine thread: it may be submitted again meanwhile */

@@ -1,6 +1,7 @@
 #include "client/port_store.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -26,10 +27,17 @@ static void close_now(struct stwi_port *port, uint32_t patience_ms) {
     store.ops->close(store.self, patience_ms);
 }
 
+static void free_file(struct stwi_port_file *file) {
+  if (file == NULL)
+    return;
+  stwi_chunk_free_list(file->restored.chunks);
+  stwi_chunk_free_list(file->restored.parked);
+  free(file);
+}
+
 void stwi_port_store_fini(struct stwi_port *port) {
   close_now(port, 0);
-  stwi_chunk_free_list(port->restored.chunks);
-  stwi_chunk_free_list(port->restored.parked);
+  free_file(port->file);
   pthread_cond_destroy(&port->store_left);
 }
 
@@ -49,23 +57,23 @@ static void wake(void *owner) {
 
 static void count_restored(struct stwi_port *port) {
   uint64_t messages = 0, bytes = 0, parked = 0;
-  for (struct stwi_msg *msg = stwi_chunks_first(port->restored.chunks); msg != NULL;
+  for (struct stwi_msg *msg = stwi_chunks_first(port->file->restored.chunks); msg != NULL;
        msg = stwi_chunks_after(msg)) {
     messages++;
     bytes += msg->size;
   }
-  for (struct stwi_chunk *chunk = port->restored.parked; chunk != NULL; chunk = chunk->next)
+  for (struct stwi_chunk *chunk = port->file->restored.parked; chunk != NULL; chunk = chunk->next)
     parked += chunk->count;
   /* Until the engine says more: what was never admitted here stands. */
   port->released_messages = 0 - messages;
   port->released_bytes = 0 - bytes;
-  port->found_messages = messages + parked;
+  port->file->found_messages = messages + parked;
 }
 
 /* What came before this conn counts as arrived. */
 static void note_processed(struct stwi_port *port, const struct stwi_conn_config *config) {
   const uint64_t *from =
-      config->has_inbound_from ? config->inbound_from : port->restored.session.processed;
+      config->has_inbound_from ? config->inbound_from : port->file->restored.session.processed;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
     atomic_store(&port->arrived[lane], from[lane]);
   memcpy(port->processed, from, sizeof port->processed);
@@ -85,30 +93,45 @@ stw_status stwi_port_store_open(struct stwi_port *port, const struct stwi_conn_c
                                        .new_stream = port->stream,
                                        .owner = port,
                                        .wake = wake};
+  struct stwi_port_file *file = port->file = calloc(1, sizeof *file);
+  if (file == NULL)
+    return stwi_error(STW_E_MEMORY, "no memory for a conn");
   stwi_clock_random_bytes(options.new_cid, sizeof options.new_cid);
   if (config->outbox_path[0] == '\0') {
-    memcpy(port->restored.session.cid, options.new_cid, sizeof options.new_cid);
+    memcpy(file->restored.session.cid, options.new_cid, sizeof options.new_cid);
     note_processed(port, config);
     return STW_OK;
   }
   uint64_t stream = 0;
-  const stw_status status = open_store(&options, &port->store, &port->restored, &stream,
-                                       &port->found, port->found_detail);
+  const stw_status status = open_store(&options, &port->store, &file->restored, &stream,
+                                       &file->found, file->found_detail);
   if (status != STW_OK) {
     port->store.ops = NULL;
-    return explain(status, config->outbox_path, port->found_detail);
+    return explain(status, config->outbox_path, file->found_detail);
   }
   port->is_store_used = true;
   port->stream = stream;
-  memcpy(port->last_number, port->restored.last_number, sizeof port->last_number);
+  memcpy(port->last_number, file->restored.last_number, sizeof port->last_number);
   count_restored(port);
   note_processed(port, config);
-  if (port->found == STW_STORE_ADOPTED)
-    port->found_messages = port->restored.adopted;
+  if (file->found == STW_STORE_ADOPTED)
+    file->found_messages = file->restored.adopted;
   return STW_OK;
 }
 
 /* ---- the engine ---- */
+
+void stwi_port_store_begun(struct stwi_port *port) {
+  pthread_mutex_lock(&port->lock);
+  struct stwi_port_file *file = port->file;
+  file->restored.chunks = file->restored.parked = NULL;
+  if (port->is_store_used)
+    file = NULL;
+  else
+    port->file = NULL;
+  pthread_mutex_unlock(&port->lock);
+  free_file(file);
+}
 
 struct stwi_store stwi_port_store_use(struct stwi_port *port) {
   pthread_mutex_lock(&port->lock);
@@ -143,7 +166,8 @@ void stwi_port_store_close(struct stwi_port *port, uint32_t patience_ms) {
 /* ---- admission ---- */
 
 bool stwi_port_store_is_ill(const struct stwi_port *port) {
-  return port->store_health == STW_STORE_FULL || port->store_health == STW_STORE_FAILED;
+  return port->file != NULL &&
+         (port->file->health == STW_STORE_FULL || port->file->health == STW_STORE_FAILED);
 }
 
 stw_status stwi_port_store_check(struct stwi_port *port) {
@@ -154,9 +178,9 @@ stw_status stwi_port_store_check(struct stwi_port *port) {
     port->room_bytes = 0;
     port->room_times = 1;
   }
-  const bool is_full = port->store_health == STW_STORE_FULL;
+  const bool is_full = port->file->health == STW_STORE_FULL;
   return stwi_error(is_full ? STW_E_FULL : STW_E_STORE,
                     "the outbox's file cannot keep another message: %s; wait for the event "
                     "outbox_room",
-                    port->store_detail);
+                    port->file->detail);
 }

@@ -29,6 +29,9 @@ stw_status stwi_port_store_open(struct stwi_port *port, const struct stwi_conn_c
  * Leaving is for whoever knows that the conn never comes to the engine, too. */
 struct stwi_store stwi_port_store_use(struct stwi_port *port);
 void stwi_port_store_leave(struct stwi_port *port);
+/* Engine: the core has begun with what was restored, chunks included; without a file nothing of it
+ * is of use any more. */
+void stwi_port_store_begun(struct stwi_port *port);
 
 /* Waits, at most `patience_ms`, until the engine has let go of it, then closes the file.  Any
  * thread but the engine's; idempotent. */

@@ -8,6 +8,7 @@
  * conn_session  the session of the client: what steadwire.v1 adds to all of these
  * conn_time   timers: what is due, when to come back
  * conn_host   inputs of the host and of the machine
+ * conn_hint   what host and machine know of the network
  */
 #ifndef STWI_CORE_CONN_H
 #define STWI_CORE_CONN_H
@@ -140,10 +141,14 @@ struct stwi_conn {
   struct stwi_opening opening;
   struct stwi_credentials credentials;
 
-  stwi_time dial_at;    /* CONNECTING, SUSPECT, MIGRATING: a delayed dial; 0: none */
-  stwi_time next_at;    /* WAITING, OFFLINE: the next attempt; 0: none */
-  stwi_time hedged_at;  /* when a candidate was last dialled beside a live link */
-  stwi_time message_at; /* last inbound message, for max_silence */
+  stwi_time dial_at;       /* CONNECTING, SUSPECT, MIGRATING: a delayed dial; 0: none */
+  stwi_time next_at;       /* WAITING, OFFLINE: the next attempt; 0: none */
+  stwi_time hedged_at;     /* when a candidate was last dialled beside a live link */
+  stwi_time message_at;    /* last inbound message, for max_silence */
+  stwi_time hints_until;   /* network hints are used up to here: bounds their rate */
+  stwi_time hint_due;      /* `hinted` came too soon: acts then; 0: none */
+  stwi_time path_asked_at; /* the link was last asked because of a hint; 0: never */
+  stw_network hinted;
   bool is_stale;
   stwi_time refresh_at; /* when to ask for fresh credentials ahead of their end; 0: never */
   bool is_refreshing;   /* asked so: their supply moves the conn to a new link */
@@ -289,6 +294,16 @@ void stwi_conn_session_processed(struct stwi_conn *conn, stw_lane lane, uint64_t
 void stwi_conn_session_auth(struct stwi_conn *conn); /* fresh credentials are there */
 stwi_time stwi_conn_session_deadline(const struct stwi_conn *conn);
 
+/* conn_hint.c */
+/* At most four hints at once and four a second act; of those in between the last one does, later.
+ */
+void stwi_conn_network(struct stwi_conn *conn, stw_network what);
+/* The machine has got an address, a route or a carrier. */
+void stwi_conn_network_noticed(struct stwi_conn *conn);
+/* What became of the path of `link`, see STWI_IN_PATH. */
+void stwi_conn_path(struct stwi_conn *conn, uint32_t link, stw_network what);
+void stwi_conn_hint_timer(struct stwi_conn *conn);
+
 /* conn_out.c */
 void stwi_conn_pump(struct stwi_conn *conn);
 void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link);
@@ -307,6 +322,7 @@ bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint1
                            const char *reason);
 stw_proof stwi_conn_wanted(const struct stwi_conn *conn);
 void stwi_conn_prove(struct stwi_conn *conn, stw_lane lane, stw_proof proof, uint64_t upto);
+void stwi_conn_tell_proof(struct stwi_conn *conn, stw_lane lane, stw_proof proof, uint64_t upto);
 bool stwi_conn_has_inflight(const struct stwi_conn *conn);
 bool stwi_conn_is_delivered(const struct stwi_conn *conn); /* nothing stands in its lanes */
 /* The last message of the lane that was written whole on the active link; 0: none is inflight. */

@@ -238,21 +238,6 @@ void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input
   }
 }
 
-static void on_network(struct stwi_conn *conn, stw_network what) {
-  switch (what) {
-  case STW_NETWORK_UP:
-    try_now(conn, STWI_LINK_NET_UP, STW_CAUSE_NET_UP);
-    break;
-  case STW_NETWORK_DOWN:
-    stwi_conn_apply(conn, STWI_LINK_NET_DOWN, STW_CAUSE_NET_DOWN);
-    break;
-  case STW_NETWORK_CHANGED:
-    stwi_conn_apply(conn, STWI_LINK_NET_CHANGED, STW_CAUSE_IP_CHANGED);
-    stwi_conn_expect_fresh(conn);
-    break;
-  }
-}
-
 static void forgive(struct stwi_conn *conn, stwi_time *since, uint64_t for_ns) {
   stwi_time now = conn->core->now;
   *since = now - *since > for_ns ? *since + for_ns : now;
@@ -283,7 +268,10 @@ void stwi_conn_machine_input(struct stwi_conn *conn, const struct stwi_input *in
   stwi_conn_dirty(conn);
   switch (input->kind) {
   case STWI_IN_NETWORK:
-    on_network(conn, input->u.network.what);
+    stwi_conn_network(conn, input->u.network.what);
+    break;
+  case STWI_IN_NOTICED:
+    stwi_conn_network_noticed(conn);
     break;
   case STWI_IN_WAKE:
     try_now(conn, STWI_LINK_WAKE, STW_CAUSE_SUSPEND_RESUME);

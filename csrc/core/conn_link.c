@@ -205,6 +205,11 @@ static struct stwi_link **find_link(struct stwi_conn *conn, uint32_t gen) {
   return NULL;
 }
 
+/* Of a link that is given up by this end: before that, it had no time to answer. */
+static bool has_late_answer(const struct stwi_conn *conn) {
+  return stwi_pulse_check(&conn->pulse, conn->core->now) >= STWI_PULSE_LATE;
+}
+
 /* The ready attempt is the one in phase resume. */
 void stwi_conn_commit(struct stwi_conn *conn) {
   struct stwi_link *ready = NULL;
@@ -218,7 +223,8 @@ void stwi_conn_commit(struct stwi_conn *conn) {
   if (conn->active != NULL) {
     conn->lost_cause = STW_CAUSE_SUPERSEDED;
     conn->metrics[STW_METRIC_SWITCHES]++;
-    stwi_conn_learn_mute(conn, conn->active);
+    if (has_late_answer(conn))
+      stwi_conn_learn_mute(conn, conn->active);
     stwi_conn_learn_slow(conn, conn->active);
   }
   stwi_conn_cut(conn, &conn->active, true);
@@ -383,10 +389,11 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
   conn->lost_cause = end->cause;
   bool was_up = link->phase >= STW_PHASE_UP;
   bool is_young = !was_up || conn->core->now - link->up_at < STWI_STABLE_AFTER;
-  bool is_for_asking = stwi_conn_learn_mute(conn, link);
+  bool is_asked = conn->is_closing && conn->handshake_deadline != 0;
+  bool is_given_up = is_asked || end->cause == STW_CAUSE_STALE;
+  bool is_for_asking = (!is_given_up || has_late_answer(conn)) && stwi_conn_learn_mute(conn, link);
   if (end->close_code != 0)
     learn_single(conn, link);
-  bool is_asked = conn->is_closing && conn->handshake_deadline != 0;
   if (is_young && !is_asked)
     spend(conn, link->endpoint);
   if (was_up && !is_asked)
@@ -465,6 +472,9 @@ void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input
     break;
   case STWI_IN_WRITABLE:
     stwi_conn_writable(conn, link);
+    break;
+  case STWI_IN_PATH:
+    stwi_conn_path(conn, input->link, input->u.network.what);
     break;
   default:
     on_down(conn, link, input);

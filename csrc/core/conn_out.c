@@ -392,6 +392,14 @@ void stwi_conn_expect_fresh(struct stwi_conn *conn) {
   conn->probe_id = link->barrier_id + (link->is_writing && link->unproven_since != 0);
 }
 
+/* NO_PONG, once for as long as the endpoint is held to be mute. */
+static void tell_mute(struct stwi_conn *conn) {
+  bool is_mute = conn->endpoints[conn->active->endpoint]->is_mute;
+  if (is_mute && !conn->has_told_mute)
+    stwi_conn_event(conn, STW_EVENT_NO_PONG, conn->active->gen);
+  conn->has_told_mute = is_mute;
+}
+
 void stwi_conn_replay(struct stwi_conn *conn) {
   if (conn->replay_messages > 0) {
     stw_event *event = stwi_conn_event(conn, STW_EVENT_REPLAY, conn->active->gen);
@@ -401,10 +409,7 @@ void stwi_conn_replay(struct stwi_conn *conn) {
     }
     conn->replay_messages = conn->replay_bytes = 0;
   }
-  bool is_mute = conn->endpoints[conn->active->endpoint]->is_mute;
-  if (is_mute && !conn->has_told_mute)
-    stwi_conn_event(conn, STW_EVENT_NO_PONG, conn->active->gen);
-  conn->has_told_mute = is_mute;
+  tell_mute(conn);
 }
 
 void stwi_conn_pong_owed(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
@@ -489,18 +494,28 @@ uint64_t stwi_conn_whole_upto(const struct stwi_conn *conn, stw_lane lane) {
   return begun != NULL ? begun->number - 1 : stwi_outbox_last_written(&conn->lanes[lane]);
 }
 
-void stwi_conn_prove(struct stwi_conn *conn, stw_lane lane, stw_proof proof, uint64_t upto) {
-  if (upto == 0)
-    return;
-  if (!stwi_outbox_prove(&conn->lanes[lane], proof, upto, stwi_conn_wanted(conn)))
-    return;
-  stw_event *event =
-      stwi_conn_event(conn, STW_EVENT_PROOF, conn->active == NULL ? 0 : conn->active->gen);
+void stwi_conn_tell_proof(struct stwi_conn *conn, stw_lane lane, stw_proof proof, uint64_t upto) {
+  const struct stwi_outbox *outbox = &conn->lanes[lane];
+  bool is_of_link = proof > STW_PROOF_STORED && conn->active != NULL;
+  stw_event *event = stwi_conn_event(conn, STW_EVENT_PROOF, is_of_link ? conn->active->gen : 0);
   if (event == NULL)
     return;
   event->u.proof.proof = proof;
   event->u.proof.lane = lane;
   event->u.proof.upto = upto;
+  event->u.proof.after = outbox->short_of[proof];
+  event->u.proof.settled = outbox->settled;
+}
+
+void stwi_conn_prove(struct stwi_conn *conn, stw_lane lane, stw_proof proof, uint64_t upto) {
+  struct stwi_outbox *outbox = &conn->lanes[lane];
+  stw_proof wanted = stwi_conn_wanted(conn);
+  if (upto == 0)
+    return;
+  if (wanted == STW_PROOF_WRITTEN)
+    tell_mute(conn);
+  if (stwi_outbox_prove(outbox, proof, upto, wanted))
+    stwi_conn_tell_proof(conn, lane, proof, outbox->proven[proof]);
 }
 
 static void tell_end(struct stwi_conn *conn, const struct stwi_msg_end *end) {

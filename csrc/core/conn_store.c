@@ -57,14 +57,8 @@ static void on_upto(struct stwi_conn *conn, stw_lane lane, uint64_t upto) {
   struct stwi_outbox *outbox = &conn->lanes[lane];
   const uint64_t known = outbox->stored_upto;
   conn->metrics[STW_METRIC_STORED] += stwi_outbox_stored(outbox, upto);
-  if (outbox->stored_upto <= known)
-    return;
-  stw_event *event = stwi_conn_event(conn, STW_EVENT_PROOF, 0);
-  if (event == NULL)
-    return;
-  event->u.proof.proof = STW_PROOF_STORED;
-  event->u.proof.lane = lane;
-  event->u.proof.upto = outbox->stored_upto;
+  if (outbox->stored_upto > known)
+    stwi_conn_tell_proof(conn, lane, STW_PROOF_STORED, outbox->stored_upto);
 }
 
 static void on_health(struct stwi_conn *conn, stw_store_health health, const char *detail) {

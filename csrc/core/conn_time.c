@@ -324,6 +324,7 @@ void stwi_conn_timers(struct stwi_conn *conn) {
   }
   stale_timer(conn);
   refresh_timer(conn);
+  stwi_conn_hint_timer(conn);
   closing_timer(conn);
 }
 
@@ -385,6 +386,7 @@ stwi_time stwi_conn_deadline(const struct stwi_conn *conn) {
   first = earlier(first, conn->parked.next_expiry);
   first = earlier(first, or_never(conn->dial_at));
   first = earlier(first, or_never(conn->next_at));
+  first = earlier(first, or_never(conn->hint_due));
   if (conn->credentials.is_waiting)
     first = earlier(first, conn->credentials.deadline);
   first = earlier(first, attempts_deadline(conn));

@@ -235,6 +235,7 @@ static void take(struct stwi_core *core, const struct stwi_input *input) {
     break;
   case STWI_IN_STOP:
   case STWI_IN_NETWORK:
+  case STWI_IN_NOTICED:
   case STWI_IN_WAKE:
   case STWI_IN_STALLED:
     for_all(core, input);
@@ -254,6 +255,7 @@ static void take(struct stwi_core *core, const struct stwi_input *input) {
   case STWI_IN_READY:
   case STWI_IN_BYTES:
   case STWI_IN_WRITABLE:
+  case STWI_IN_PATH:
   case STWI_IN_DOWN:
     if (conn != NULL)
       stwi_conn_link_input(conn, input);

@@ -39,7 +39,8 @@ enum stwi_input_kind {
   STWI_IN_STORED, /* u.stored: what is committed, or how the store is */
   STWI_IN_STOP,   /* the engine stops: every conn ends with local_stop */
   /* from the machine, for all conns (conn ignored) */
-  STWI_IN_NETWORK, /* u.network */
+  STWI_IN_NETWORK, /* u.network: the host says so */
+  STWI_IN_NOTICED, /* an address, a route or a carrier has come: who lacked a network tries now */
   STWI_IN_WAKE,    /* the machine slept */
   STWI_IN_STALLED, /* this process did not run for u.stalled.for_ns: not held against peers */
   /* from a link (conn, link) */
@@ -47,6 +48,8 @@ enum stwi_input_kind {
   STWI_IN_READY,    /* transport, TLS and upgrade done; u.ready */
   STWI_IN_BYTES,    /* u.bytes */
   STWI_IN_WRITABLE, /* everything of the last WRITE effect is in the socket; more may be written */
+  STWI_IN_PATH,     /* u.network: the machine's network changed; the link's own path leads where it
+                       led (UP), from another address (CHANGED), nowhere (DOWN) */
   STWI_IN_DOWN,     /* the link is over; the last input of a link, exactly once; u.down */
   /* end of a loop turn: due timers run, dirty conns write */
   STWI_IN_TURN

@@ -419,9 +419,20 @@ void stwi_outbox_wrote(struct stwi_outbox *outbox, struct stwi_msg *msg) {
 
 /* ---- evidence ---- */
 
+/* Later proofs, which other links may bring, say nothing of what has settled. */
+static void note_settled(struct stwi_outbox *outbox, stw_proof proof, uint64_t upto) {
+  if (upto <= outbox->settled)
+    return;
+  outbox->settled = upto;
+  for (unsigned more = proof + 1; more < STW_PROOF_COUNT; more++)
+    if (proof < STW_PROOF_ACCEPTED)
+      outbox->short_of[more] = upto;
+}
+
 /* Settles from the front: what was written on this link up to `upto`. */
-static void settle(struct stwi_outbox *outbox, uint64_t upto) {
+static void settle(struct stwi_outbox *outbox, stw_proof proof, uint64_t upto) {
   const uint32_t before = outbox->count;
+  note_settled(outbox, proof, upto);
   while (outbox->cursor > 0 && at(outbox, 0)->number <= upto) {
     struct stwi_msg *msg = at(outbox, 0);
     if (msg->state == STW_MESSAGE_INFLIGHT) {
@@ -460,18 +471,20 @@ bool stwi_outbox_prove(struct stwi_outbox *outbox, stw_proof proof, uint64_t upt
                        stw_proof wanted) {
   if (upto > outbox->written_upto)
     upto = outbox->written_upto;
-  const uint64_t known = outbox->proven[proof];
+  const uint64_t known = outbox->proven[proof], settled = outbox->settled;
+  if (upto <= outbox->short_of[proof])
+    return false;
   for (unsigned weaker = 0; weaker <= proof; weaker++)
     if (outbox->proven[weaker] < upto)
       outbox->proven[weaker] = upto;
   if (proof >= wanted) {
-    settle(outbox, upto);
+    settle(outbox, proof, upto);
     stwi_poison_proven(outbox, upto);
     tidy(outbox);
   } else if (upto > known) {
     mark(outbox, known, upto, proof);
   }
-  return upto > known;
+  return upto > known || outbox->settled > settled;
 }
 
 uint64_t stwi_outbox_stored(struct stwi_outbox *outbox, uint64_t upto) {
@@ -581,6 +594,7 @@ bool stwi_outbox_reject(struct stwi_outbox *outbox, uint64_t number, stw_cause c
 }
 
 void stwi_outbox_doubt(struct stwi_outbox *outbox, stw_cause cause) {
+  outbox->short_of[STW_PROOF_PROCESSED] = outbox->settled;
   for (uint32_t i = 0; i < outbox->count; i++) {
     struct stwi_msg *msg = at(outbox, i);
     if (stands(msg) && msg->attempts > 0 && is_doubtful(outbox, msg))

@@ -53,9 +53,11 @@ struct stwi_outbox {
   uint32_t cursor;          /* offset from head of the first message not written on this link */
   uint64_t messages, bytes; /* standing (not ended) */
   uint64_t taken;           /* number of the last message taken */
-  uint64_t proven[STW_PROOF_COUNT]; /* highest number with at least this proof, cumulative */
-  stwi_time next_expiry;            /* lower bound, STWI_NEVER if no ttl stands */
-  uint32_t ended;                   /* ended messages that still fill a place of the ring */
+  uint64_t proven[STW_PROOF_COUNT];   /* highest number with at least this proof, cumulative; */
+  uint64_t short_of[STW_PROOF_COUNT]; /* but up to this one messages had settled with less before */
+  uint64_t settled;                   /* everything up to this number has settled or ended */
+  stwi_time next_expiry;              /* lower bound, STWI_NEVER if no ttl stands */
+  uint32_t ended;                     /* ended messages that still fill a place of the ring */
   uint64_t ended_bytes;
   uint64_t inflight; /* INFLIGHT messages */
   uint64_t inflight_bytes;
@@ -105,8 +107,9 @@ struct stwi_msg *stwi_outbox_next(struct stwi_outbox *outbox, stwi_time now);
 void stwi_outbox_wrote(struct stwi_outbox *outbox, struct stwi_msg *msg);
 
 /* Every message <= upto that was written on this link has `proof`; where proof >= wanted they
- * settle.  True if this says more than was known: proven[proof] has grown, though never past what
- * was written on this link. */
+ * settle.  What has settled with a weaker one before, on another link, gets no other any more;
+ * only an accepted one may still be processed.  True if this says more than was known: settled or
+ * proven[proof] has grown, though never past what was written on this link. */
 bool stwi_outbox_prove(struct stwi_outbox *outbox, stw_proof proof, uint64_t upto,
                        stw_proof wanted);
 
@@ -138,7 +141,8 @@ void stwi_outbox_arrived(struct stwi_outbox *outbox, uint64_t upto, uint64_t *me
  * False: there is no such message. */
 bool stwi_outbox_reject(struct stwi_outbox *outbox, uint64_t number, stw_cause cause);
 
-/* The peer has forgotten what it took: `fate` is done to messages written on an earlier link. */
+/* The peer has forgotten what it took: `fate` is done to messages written on an earlier link, and
+ * of what it had accepted nobody will learn whether it was processed. */
 void stwi_outbox_doubt(struct stwi_outbox *outbox, stw_cause cause);
 
 /* Ends QUEUED messages whose ttl is over; gives the next time to call.  A long queue is

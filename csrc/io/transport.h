@@ -30,6 +30,9 @@ struct stwi_transport_ops {
   /* Ends it at once: RST (SO_LINGER 0) where `abort`, else FIN.  DOWN follows, also for attempts.
    */
   void (*cut)(void *transport, uint32_t conn, uint32_t link, bool abort);
+  /* The machine's network has changed: puts a STWI_IN_PATH for each link with a socket.  NULL where
+   * links have none. */
+  void (*look)(void *transport);
   /* Cuts everything and frees; no input comes after it returns. */
   void (*free)(void *transport);
 };

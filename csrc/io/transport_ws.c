@@ -2,22 +2,11 @@
 
 #include "core/mem.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-  /* libwebsockets sizes tables by the limit of descriptors: 16 bytes for each. */
-  FD_LIMIT_MAX = 65536,
-  FDS_OF_LWS = 3,
-  HEADER_BYTES_MAX = 4096, /* of an answer; stays allocated with the connection */
-  WRITE_BYTES_MAX = 64 * 1024 * 1024,
-  FREE_PATIENCE_MS = 2000
-};
+enum { WRITE_BYTES_MAX = 64 * 1024 * 1024 };
 
 /* ---- what libwebsockets says ---- */
 
@@ -214,29 +203,6 @@ static void op_cut(void *transport, uint32_t conn, uint32_t generation, bool abo
 
 /* ---- life of the transport ---- */
 
-struct search {
-  const struct lws_context *context;
-  bool is_found;
-};
-
-static void look_for_context(uv_handle_t *handle, void *arg) {
-  struct search *search = arg;
-  search->is_found |= handle->data == search->context;
-}
-
-/* libwebsockets closes its connections, then the handles that lie inside the context. */
-static bool is_quiet(void *owner) {
-  struct stwi_ws *ws = owner;
-  struct search search = {.context = ws->context};
-  for (uint32_t i = 0; i < ws->lane_capacity; i++) {
-    if (ws->lanes[i] != NULL)
-      return false;
-  }
-  if (search.context != NULL)
-    uv_walk(stwi_loop_uv(ws->loop), look_for_context, &search);
-  return ws->handle_count == 0 && !search.is_found;
-}
-
 static void stop_dials(struct stwi_ws *ws) {
   for (size_t conn = 0; conn < ws->conn_capacity; conn++) {
     for (struct stwi_ws_link *link = ws->conns[conn]; link != NULL; link = link->next) {
@@ -263,41 +229,8 @@ static void release_sigpipe(void) {
   pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
 }
 
-static void close_spares(struct stwi_ws *ws) {
-  for (int i = 0; i < STWI_WS_SPARES; i++) {
-    if (ws->spares[i] >= 0)
-      close(ws->spares[i]);
-    ws->spares[i] = -1;
-  }
-}
-
-/* libwebsockets 4.1 closes its wake-up descriptor at once, and the same number again when the loop
- * has let go of it; by then it could be anybody's.  So the number is taken until then.  In the
- * moment between, other threads find lower ones: the spares were opened before it. */
-static int destroy_once(struct stwi_ws *ws) {
-  close_spares(ws);
-  lws_context_destroy(ws->context);
-  const int taken = ws->pipe < 0 ? -1 : fcntl(ws->gate, F_DUPFD_CLOEXEC, ws->pipe);
-  if (taken < 0 || taken == ws->pipe)
-    return taken;
-  close(taken);
-  return -1;
-}
-
-/* Later versions close it once. */
-static void give_pipe_back(const struct stwi_ws *ws, int taken) {
-  struct stat gate, now;
-  if (taken >= 0 && fstat(ws->gate, &gate) == 0 && fstat(taken, &now) == 0 &&
-      gate.st_ino == now.st_ino && gate.st_dev == now.st_dev)
-    close(taken);
-}
-
-static void destroy_context(struct stwi_ws *ws) {
-  const int taken = destroy_once(ws);
-  /* On a foreign loop the first call only closes, and nothing calls again for us. */
-  if (stwi_loop_settle(ws->loop, is_quiet, ws, FREE_PATIENCE_MS) && ws->context != NULL)
-    lws_context_destroy(ws->context);
-  give_pipe_back(ws, taken);
+static void op_look(void *transport) {
+  stwi_ws_look(transport);
 }
 
 static void op_free(void *transport) {
@@ -305,9 +238,8 @@ static void op_free(void *transport) {
   ws->is_freeing = true;
   stop_dials(ws);
   if (ws->context != NULL)
-    destroy_context(ws);
+    stwi_ws_context_free(ws);
   stwi_resolver_free(ws->resolver);
-  close_spares(ws);
   if (ws->context != NULL)
     return; /* it does not let go: it may call back, so all of it stays */
   stwi_ws_links_free(ws);
@@ -322,11 +254,6 @@ static void op_free(void *transport) {
   stwi_free(ws);
 }
 
-static void log_nothing(int level, const char *line) {
-  (void)level;
-  (void)line;
-}
-
 /* The writes of OPENSSL raise SIGPIPE, and the host's disposition is not ours to change. */
 static bool block_sigpipe(void) {
   sigset_t pipe, before;
@@ -335,76 +262,15 @@ static bool block_sigpipe(void) {
   return pthread_sigmask(SIG_BLOCK, &pipe, &before) == 0 && sigismember(&before, SIGPIPE) == 0;
 }
 
-/* libwebsockets sizes its tables by the soft limit at this moment (a smaller
- * fd_limit_per_thread would make it search them from end to end for every event), and ignores
- * SIGPIPE for the whole process: both are put back at once.  Two engines that start together must
- * not take what the other one has set for the host's. */
-static struct lws_context *create_context(struct stwi_ws *ws,
-                                          const struct lws_context_creation_info *info) {
-  static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
-  struct sigaction pipe;
-  struct rlimit before;
-  pthread_mutex_lock(&one_at_a_time);
-  lws_set_log_level(0, log_nothing);
-  sigaction(SIGPIPE, NULL, &pipe);
-  getrlimit(RLIMIT_NOFILE, &before);
-  const bool is_over = before.rlim_cur > FD_LIMIT_MAX;
-  if (is_over)
-    setrlimit(RLIMIT_NOFILE, &(struct rlimit){FD_LIMIT_MAX, before.rlim_max});
-  ws->fd_limit = is_over ? FD_LIMIT_MAX : (int)before.rlim_cur;
-  struct lws_context *context = lws_create_context(info);
-  if (is_over)
-    setrlimit(RLIMIT_NOFILE, &before);
-  sigaction(SIGPIPE, &pipe, NULL);
-  pthread_mutex_unlock(&one_at_a_time);
-  return context;
-}
-
-/* The handles stand in the order in which they were made. */
-static void look_for_poll(uv_handle_t *handle, void *arg) {
-  if (handle->type == UV_POLL)
-    uv_fileno(handle, arg);
-}
-
-/* With a foreign loop a context that could not be made whole is given back half destroyed: so there
- * must be enough. */
-static bool open_spares(struct stwi_ws *ws) {
-  int more[FDS_OF_LWS], count = 0;
-  for (int i = 0; i < STWI_WS_SPARES; i++)
-    ws->spares[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  while (count < FDS_OF_LWS && (more[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
-    count++;
-  for (int i = 0; i < count; i++)
-    close(more[i]);
-  return count == FDS_OF_LWS;
-}
-
 static const char *start(struct stwi_ws *ws) {
   if (ws->resolver == NULL)
     return "no memory for the transport";
-  if (!open_spares(ws) || !stwi_ws_gate_open(ws))
-    return "no descriptors for the transport: raise RLIMIT_NOFILE";
+  if (!stwi_ws_gate_open(ws))
+    return STWI_WS_NO_DESCRIPTORS;
   ws->has_blocked_sigpipe = block_sigpipe();
-  void *loops[] = {stwi_loop_uv(ws->loop)};
-  struct lws_context_creation_info info = {
-      .port = CONTEXT_PORT_NO_LISTEN,
-      /* No DO_SSL_GLOBAL_INIT: OpenSSL needs none, and each one moves an index under the feet of
-       * handshakes in other contexts of the process. */
-      .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
-      .foreign_loops = loops,
-      .gid = -1,
-      .uid = -1,
-      .user = ws,
-      .pcontext = &ws->context,
-      .pt_serv_buf_size = STWI_WS_BUFFER_BYTES + LWS_PRE,
-      .max_http_header_data = HEADER_BYTES_MAX,
-      .timeout_secs = STWI_WS_NO_DEADLINE_S,
-  };
-  ws->context = create_context(ws, &info);
-  if (ws->context == NULL)
-    return "libwebsockets could not start on the libuv loop: install its package "
-           "libwebsockets-evlib-uv";
-  uv_walk(stwi_loop_uv(ws->loop), look_for_poll, &ws->pipe);
+  const char *missing = stwi_ws_context_new(ws);
+  if (missing != NULL)
+    return missing;
   struct stwi_ws_failure failure;
   if (stwi_ws_profile(ws, &(struct stwi_dial){.ca_file = "", .client_cert = "", .client_key = ""},
                       &failure) == NULL)
@@ -414,7 +280,8 @@ static const char *start(struct stwi_ws *ws) {
 
 struct stwi_transport stwi_transport_ws_new(struct stwi_loop *loop, struct stwi_sink sink,
                                             const char **why) {
-  static const struct stwi_transport_ops ops = {op_dial, op_write, op_pause, op_cut, op_free};
+  static const struct stwi_transport_ops ops = {op_dial, op_write, op_pause,
+                                                op_cut,  op_look,  op_free};
   struct stwi_ws *ws = stwi_alloc(sizeof *ws);
   if (ws == NULL) {
     *why = "no memory for the transport";
@@ -424,9 +291,6 @@ struct stwi_transport stwi_transport_ws_new(struct stwi_loop *loop, struct stwi_
   ws->loop = loop;
   ws->sink = sink;
   ws->gate = -1;
-  ws->pipe = -1;
-  for (int i = 0; i < STWI_WS_SPARES; i++)
-    ws->spares[i] = -1;
   ws->deferred_end = &ws->deferred;
   ws->resolver = stwi_resolver_new(stwi_loop_uv(loop));
   *why = start(ws);

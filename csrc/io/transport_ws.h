@@ -24,7 +24,6 @@ enum {
   STWI_WS_BUFFER_BYTES = 64 * 1024,
   STWI_WS_REQUEST_BYTES_MAX = 48 * 1024,
   STWI_WS_DETAIL_BYTES = 256,
-  STWI_WS_SPARES = 8,
   /* Deadlines are the core's: those of libwebsockets must never come first. */
   STWI_WS_NO_DEADLINE_S = 365 * 24 * 3600
 };
@@ -56,10 +55,9 @@ struct stwi_ws {
   size_t handle_count; /* open handles of libuv that are ours */
   int gate;            /* see transport_ws_dial.c */
   char gate_name[16];
-  int pipe;                   /* of libwebsockets, see transport_ws.c; -1: not known */
-  int spares[STWI_WS_SPARES]; /* descriptors of lower numbers; -1: none */
-  int fd_limit;               /* libwebsockets has room for descriptors below it */
-  bool is_freeing;            /* nothing is put any more */
+  struct lws *pipe; /* what wakes libwebsockets, until it is closed; see transport_ws_context.c */
+  int fd_limit;     /* libwebsockets has room for descriptors below it */
+  bool is_freeing;  /* nothing is put any more */
   bool has_blocked_sigpipe;
   size_t read_size; /* of the last read that gave bytes */
   uint8_t buffer[STWI_WS_BUFFER_BYTES];
@@ -138,6 +136,15 @@ struct stwi_ws_lane {
 /* transport_ws.c */
 extern const struct lws_protocols stwi_ws_protocols[];
 
+/* transport_ws_context.c */
+#define STWI_WS_NO_DESCRIPTORS "no descriptors for the transport: raise RLIMIT_NOFILE"
+/* Makes ws->context on the loop.  NULL, else what is missing (static); a context that could not be
+ * made whole is there even then, and must be freed. */
+const char *stwi_ws_context_new(struct stwi_ws *ws);
+/* Outside of any callback, once; runs the loop.  ws->context is NULL afterwards, unless
+ * libwebsockets does not let go of the loop within 2 s. */
+void stwi_ws_context_free(struct stwi_ws *ws);
+
 /* transport_ws_link.c */
 /* NULL without memory. */
 struct stwi_ws_link *stwi_ws_link_new(struct stwi_ws *ws, uint32_t conn, uint32_t generation);
@@ -215,6 +222,9 @@ void stwi_ws_writable(struct stwi_ws_lane *lane);
 void stwi_ws_write(struct stwi_ws_link *link, uint8_t *data, size_t size);
 void stwi_ws_resume(struct stwi_ws_link *link);
 void stwi_ws_put_bytes(struct stwi_ws_link *link, const uint8_t *data, size_t size);
+
+/* transport_ws_look.c */
+void stwi_ws_look(struct stwi_ws *ws);
 
 /* transport_ws_end.c */
 /* libwebsockets is about to close the lane: takes what is left and finds out why.  `text` is its

@@ -6,6 +6,7 @@
 local core = require "steadwire.core"
 local guard = require "steadwire.guard"
 local Outbox = require "steadwire.outbox"
+local Ledger = require "steadwire.ledger"
 local Receipt = require "steadwire.receipt"
 
 local Conn = {}
@@ -43,7 +44,7 @@ function Conn.new(handle, settings, credentials)
     _absorbed = 0,
     _handlers = {},
     _receipts = setmetatable({}, weak), -- by id
-    _proven = { data = {}, control = {} },
+    _ledgers = { data = Ledger.new(), control = Ledger.new() },
     _is_session = setting_of(settings, "profile") == "session",
     _is_auto = setting_of(settings, "processed") == "auto",
     _has_file = setting_of(settings, "outbox") ~= "",
@@ -62,9 +63,9 @@ local absorbers = {}
 
 function absorbers.proof(self, event)
   local level = Receipt.strength[event.proof]
-  local proven = self._proven[event.lane]
-  if event.upto > (proven[level] or 0) then
-    proven[level] = event.upto
+  self._ledgers[event.lane]:proved(level, event)
+  if level >= Receipt.strength.received then
+    self._has_no_pong = false
   end
   if level > Receipt.strength.received then
     self._is_session = true
@@ -201,17 +202,11 @@ end
 
 -- What receipts ask -----------------------------------------------------------------------------
 
-function Conn:_strongest_proof(lane, number)
-  local proven = self._proven[lane]
-  for level = #core.words.proofs, 2, -1 do
-    if (proven[level] or 0) >= number then
-      return level
-    end
-  end
-  return 1
+function Conn:_ledger(lane)
+  return self._ledgers[lane]
 end
 
--- The strength at which messages settle.
+-- The strength at which messages settle now.
 function Conn:_settling()
   if self._has_no_pong then
     return Receipt.strength.written

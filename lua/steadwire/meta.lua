@@ -149,6 +149,8 @@
 ---@field proof steadwire.Proof
 ---@field lane steadwire.Lane
 ---@field upto integer
+---@field after integer those up to this one had settled with less and get no more
+---@field settled integer every message of the lane up to this one is settled
 
 ---@class steadwire.EndedEvent: steadwire.Event
 ---@field id string

@@ -23,10 +23,14 @@ end
 local function strongest(self)
   if self.settled then
     return self.conn:_settling()
-  elseif self.moved then
+  elseif self.moved or self.ended then
     return 1
   end
-  return self.conn:_strongest_proof(self.lane, self.number)
+  return self.conn:_ledger(self.lane):strength_of(self.number, #proofs)
+end
+
+local function is_settled(self)
+  return self.settled or not self.moved and self.conn:_ledger(self.lane).settled >= self.number
 end
 
 --- The strongest proof so far: "none", "written", "received", ...
@@ -52,32 +56,47 @@ function Receipt:state()
   self.conn:_absorb()
   if self.ended then
     return self.ended.state
-  elseif strongest(self) >= self.conn:_settling() then
+  elseif is_settled(self) then
     return "settled"
   end
   return state_in_outbox(self)
 end
 
+-- Why a proof that is not there will never come, and a code; nil while it may.
+local function why_never(conn, self, wanted, now)
+  if conn:_ledger(self.lane):is_short(wanted, self.number) then
+    return ("it settled without being %s: its peer gave no such proof"):format(proofs[wanted]),
+      "unavailable"
+  elseif conn:_is_without_pong() and wanted > strength.written and now >= strength.written then
+    return "the peer answers no PING: nothing beyond `written` can be proven", "no_pong"
+  elseif is_settled(self) and (self.settled or now == strength.received) then
+    return ("this peer gives no proof beyond %s"):format(proofs[now]), "unavailable"
+  end
+end
+
+-- Without a proof that is wanted: is it settled?
 local function check(conn, self, wanted)
   if wanted == strength.stored and not conn._has_file then
     return nil, "messages are kept in memory: connect with `outbox` = a file", "unavailable"
-  end
-  local now = strongest(self)
-  wanted = wanted or conn:_settling()
-  if now >= wanted then
-    return true
   elseif self.ended then
     local ended = self.ended
     local why = ended.detail ~= "" and ended.detail or core.words.message_states[ended.state]
     return nil, ("message %d is %s: %s"):format(self.number, ended.state, why), ended.state
-  elseif conn:_is_without_pong() and wanted > strength.written and now >= strength.written then
-    return nil, "the peer answers no PING: nothing beyond `written` can be proven", "no_pong"
-  elseif now >= conn:_settling() and (self.settled or now == strength.received) then
-    return nil, ("this peer gives no proof beyond %s"):format(proofs[now]), "unavailable"
-  elseif conn:has_ended() then
-    return nil, ("the conn ended before message %d was %s"):format(self.number, proofs[wanted]),
-      "closed"
   end
+  local now = strongest(self)
+  if wanted and now >= wanted or not wanted and is_settled(self) then
+    return true
+  end
+  local why, code
+  if wanted then
+    why, code = why_never(conn, self, wanted, now)
+  end
+  if not why and conn:has_ended() then
+    why = ("the conn ended before message %d was %s"):format(self.number,
+      proofs[wanted] or "settled")
+    code = "closed"
+  end
+  return nil, why, code
 end
 
 --- Waits until the message has `proof`; without one, until it has the proof it wants.

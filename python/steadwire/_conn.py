@@ -356,7 +356,7 @@ class ConnBase(Generic[ReceiptType, ReceiptsType]):
         while pending:
             raw = pending[0]
             if raw[0] == PROOF_NUMBER:
-                self._ledger.proved(raw[3], raw[4], raw[5])
+                self._ledger.proved(*raw[3:8])
                 if any(queue.wants(Proved) for queue in self._queues):
                     self._publish(make_event(raw))
             else:

@@ -62,7 +62,7 @@ class StateChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class Proved(Event):
-    """Every message of the lane with a number up to `upto` has `proof`.
+    """Every message of the lane with a number beyond `after` and up to `upto` has `proof`.
 
     Save those that have ended, and those that were moved: each of these is told by MessageEnded.
     """
@@ -71,6 +71,10 @@ class Proved(Event):
     proof: Proof
     upto: int
     lane: Lane = Lane.DATA
+    after: int = 0
+    """Earlier ones had settled with less, for their peer could not give it; they get no more."""
+    settled: int = 0
+    """Every message up to this number is settled, whatever its proof."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +254,9 @@ def _ended(at: float, raw: Raw) -> Event:
 
 _MAKERS: dict[EventKind, Callable[[float, Raw], Event]] = {
     EventKind.STATE: _state,
-    EventKind.PROOF: lambda at, raw: Proved(at, raw[1], PROOFS[raw[3]], raw[5], LANES[raw[4]]),
+    EventKind.PROOF: lambda at, raw: Proved(
+        at, raw[1], PROOFS[raw[3]], raw[5], LANES[raw[4]], raw[6], raw[7]
+    ),
     EventKind.MESSAGE_ENDED: _ended,
     EventKind.REPLAY: lambda at, raw: Replayed(at, raw[1], raw[3], raw[4]),
     EventKind.GAP: lambda at, raw: Gap(

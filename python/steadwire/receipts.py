@@ -23,20 +23,45 @@ if TYPE_CHECKING:
 ENDED_MAX = 16384
 """How many messages that ended without proof are remembered, the latest ones."""
 
+GAPS_MAX = 64
+"""How many runs of messages that settled with less than others are remembered apart."""
+
+SETTLED = Proof.NONE.number
+"""The place of what is settled in lists by proof, where nothing else can be."""
+
 Wake = Callable[[], None]
 
 
 class _LaneLedger:
     """What is known of one lane's messages, by their numbers at admission."""
 
-    __slots__ = ("ended", "forgotten", "moved", "upto", "waits")
+    __slots__ = ("ended", "forgotten", "gaps", "moved", "upto", "waits")
 
     def __init__(self) -> None:
         self.upto = [0] * len(PROOFS)
+        self.gaps: list[list[tuple[int, int]]] = [[] for _ in PROOFS]  # below upto, without proof
         self.ended: dict[int, MessageEnded] = {}
         self.forgotten = 0
         self.moved: dict[int, MessageState] = {}  # out of the sequence: reported one by one
         self.waits: list[list[tuple[int, int, Wake]]] = [[] for _ in PROOFS]
+
+    def grow(self, level: int, after: int, upto: int) -> None:
+        """What is proven goes on beyond `after` up to `upto`."""
+        known = self.upto[level]
+        if upto <= known:
+            return
+        if after > known:
+            gaps = self.gaps[level]
+            gaps.append((known + 1, after))
+            if len(gaps) > GAPS_MAX:
+                gaps[:2] = [(gaps[0][0], gaps[1][1])]  # says less, but nothing that is not so
+        self.upto[level] = upto
+        waits = self.waits[level]
+        _wake(waits, 0, bisect_right(waits, upto, key=lambda wait: wait[0]))
+
+    def is_short(self, level: int, first: int, last: int) -> bool:
+        """Whether one of these messages settled without that proof."""
+        return any(gap[0] <= last and first <= gap[1] for gap in self.gaps[level])
 
     def wake_at(self, number: int) -> None:
         """Wakes those who wait for one message."""
@@ -67,16 +92,14 @@ class Ledger:
         self.speaks(False)
         self.wake_all()
 
-    def proved(self, proof: int, lane: int, upto: int) -> None:
-        """A proof holds for all numbers of a lane up to `upto`, and with it every weaker one."""
+    def proved(self, proof: int, lane: int, upto: int, after: int, settled: int) -> None:
+        """As the event Proved; what has a proof has every weaker one too."""
         ledger = self._lanes[lane]
         if PROOFS[proof] > self._best:
-            self.speaks(True)
+            self.speaks(PROOFS[proof] > Proof.RECEIVED)
         for level in range(1, proof + 1):
-            if upto > ledger.upto[level]:
-                ledger.upto[level] = upto
-                waits = ledger.waits[level]
-                _wake(waits, 0, bisect_right(waits, upto, key=lambda wait: wait[0]))
+            ledger.grow(level, after, upto)
+        ledger.grow(SETTLED, 0, settled)
 
     def ended(self, event: MessageEnded) -> None:
         """A message ended without the proof it wanted, or settled after it was moved."""
@@ -134,7 +157,7 @@ class Ledger:
 
     def watch(self, receipt: BaseReceipt, proof: Proof | None, wake: Wake) -> Wake:
         """Calls `wake` when more is known about the receipt's messages; the answer ends that."""
-        waits = self._lanes[receipt.lane_number].waits[self.wanted(proof).number]
+        waits = self._lanes[receipt.lane_number].waits[_level(proof)]
         serial = next(self._serials)
         entry = (receipt.last, serial, wake)
         insort(waits, entry, key=lambda wait: wait[:2])
@@ -149,14 +172,13 @@ class Ledger:
 
         return unwatch
 
-    def wanted(self, proof: Proof | None) -> Proof:
-        """The proof itself, or the one at which messages settle."""
-        return self._settling if proof is None else proof
-
     def has(self, receipt: BaseReceipt, proof: Proof | None) -> bool:
-        """Whether all of the receipt's messages have the proof; raises if they never will."""
+        """Whether all of the receipt's messages have the proof; raises if they never will.
+
+        Without a proof: whether they are settled.
+        """
         ledger = self._lanes[receipt.lane_number]
-        wanted = self.wanted(proof)
+        level = _level(proof)
         event = _first_unproven(ledger, receipt)
         if event is not None:
             error = BY_MESSAGE_STATE[event.state]
@@ -165,16 +187,20 @@ class Ledger:
             raise BY_MESSAGE_STATE[MessageState.UNKNOWN](
                 receipt, MessageState.UNKNOWN, None, "too many messages ended since to know"
             )
-        if wanted is Proof.STORED and not self._has_file:
+        if proof is Proof.STORED and not self._has_file:
             raise ProofUnavailable("messages are kept in memory: connect with outbox= a file")
-        if ledger.upto[wanted.number] >= receipt.last and self._all_in_place(ledger, receipt):
+        if ledger.upto[level] >= receipt.last and self._all_in_place(ledger, receipt):
+            if ledger.is_short(level, receipt.first, receipt.last):
+                raise ProofUnavailable(
+                    f"settled without being {proof}: its peer gave no such proof"
+                )
             return True
-        if wanted > self._best:
-            raise ProofUnavailable(f"this peer gives no proof beyond {self._best}, not {wanted}")
-        if self._is_settled_apart(ledger, receipt, wanted):
+        if proof is not None and proof > self._best:
+            raise ProofUnavailable(f"this peer gives no proof beyond {self._best}, not {proof}")
+        if self._is_settled_apart(ledger, receipt, proof):
             return True
         if self._is_closed:
-            raise ClosedError(f"closed before message {receipt.id} was {wanted}")
+            raise ClosedError(f"closed before message {receipt.id} was {proof or 'settled'}")
         return False
 
     def _all_in_place(self, ledger: _LaneLedger, receipt: BaseReceipt) -> bool:
@@ -183,12 +209,14 @@ class Ledger:
             return True
         return not any(receipt.first <= number <= receipt.last for number in ledger.moved)
 
-    def _is_settled_apart(self, ledger: _LaneLedger, receipt: BaseReceipt, wanted: Proof) -> bool:
+    def _is_settled_apart(
+        self, ledger: _LaneLedger, receipt: BaseReceipt, proof: Proof | None
+    ) -> bool:
         """Whether the one message of the receipt settled somewhere else in the sequence."""
         return (
             receipt.first == receipt.last
             and receipt.first in ledger.ended
-            and wanted <= self._settling
+            and (proof is None or proof <= self._settling)
         )
 
     def state(self, message: MessageId) -> MessageState:
@@ -201,7 +229,7 @@ class Ledger:
             return ledger.moved[number]
         if number <= ledger.forgotten:
             return MessageState.UNKNOWN
-        if ledger.upto[self._settling.number] >= number:
+        if ledger.upto[SETTLED] >= number:
             return MessageState.SETTLED
         is_written = ledger.upto[Proof.WRITTEN.number] >= number
         return MessageState.INFLIGHT if is_written else MessageState.QUEUED
@@ -215,10 +243,15 @@ class Ledger:
             return self._settling if is_settled else Proof.NONE
         if number in ledger.moved or number <= ledger.forgotten:
             return Proof.NONE
-        for proof in reversed(PROOFS):
-            if ledger.upto[proof.number] >= number:
+        for proof in reversed(PROOFS[1:]):
+            level = proof.number
+            if ledger.upto[level] >= number and not ledger.is_short(level, number, number):
                 return Proof.NONE if proof is Proof.STORED and not self._has_file else proof
         return Proof.NONE
+
+
+def _level(proof: Proof | None) -> int:
+    return SETTLED if proof is None else proof.number
 
 
 def _first_unproven(ledger: _LaneLedger, receipt: BaseReceipt) -> MessageEnded | None:

@@ -199,6 +199,50 @@ static void proofs_behind_one_another_merge(void **state) {
   stwi_box_fini(&box);
 }
 
+static void put_proof_after(uint64_t after, uint64_t upto, uint64_t settled) {
+  stw_event event = {.kind = STW_EVENT_PROOF};
+  event.u.proof.proof = STW_PROOF_RECEIVED;
+  event.u.proof.after = after;
+  event.u.proof.upto = upto;
+  event.u.proof.settled = settled;
+  assert_true(stwi_box_event(&box, &event));
+}
+
+static void proofs_merge_only_where_they_prove_what_lies_between(void **state) {
+  (void)state;
+  make_box(STWI_INBOUND_PAUSE, 10000);
+  put_proof_after(0, 5, 5);
+  put_proof_after(9, 12, 12);
+  put_proof_after(9, 15, 15);
+  put_proof_after(14, 20, 20);
+  const stw_event *events[EVENTS];
+  struct stwi_box_chunk *lent = NULL;
+  assert_int_equal(drain(events, EVENTS, &lent), 2);
+  assert_int_equal(events[0]->u.proof.upto, 5);
+  assert_int_equal(events[0]->u.proof.settled, 5);
+  assert_int_equal(events[1]->u.proof.after, 9);
+  assert_int_equal(events[1]->u.proof.upto, 20);
+  assert_int_equal(events[1]->u.proof.settled, 20);
+  stwi_box_release(lent);
+  stwi_box_fini(&box);
+}
+
+static void a_sleeping_host_is_never_told_more_than_was_proven(void **state) {
+  (void)state;
+  make_box(STWI_INBOUND_PAUSE, 10000);
+  for (uint64_t n = 10; n <= 100000; n += 10)
+    put_proof_after(n - 5, n, n);
+  assert_true(box.held_bytes < 400000);
+  const stw_event *events[1024];
+  struct stwi_box_chunk *lent = NULL;
+  const size_t count = drain(events, 1024, &lent);
+  for (size_t i = 0; i < count; i++)
+    assert_int_equal(events[i]->u.proof.upto - events[i]->u.proof.after, 5);
+  assert_int_equal(events[count - 1]->u.proof.settled, 100000);
+  stwi_box_release(lent);
+  stwi_box_fini(&box);
+}
+
 /* Written and received take turns, so neighbours never merge: a host that sends but never drains.
  */
 static void proofs_of_a_sleeping_host_coalesce_by_kind(void **state) {
@@ -312,6 +356,8 @@ int main(void) {
       cmocka_unit_test(drop_oldest_keeps_the_newest_and_says_how_many_are_missing),
       cmocka_unit_test(latest_by_key_keeps_one_of_each_key),
       cmocka_unit_test(proofs_behind_one_another_merge),
+      cmocka_unit_test(proofs_merge_only_where_they_prove_what_lies_between),
+      cmocka_unit_test(a_sleeping_host_is_never_told_more_than_was_proven),
       cmocka_unit_test(proofs_of_a_sleeping_host_coalesce_by_kind),
       cmocka_unit_test(states_of_a_sleeping_host_coalesce_to_the_latest),
       cmocka_unit_test(what_was_lent_outlives_the_conn),

@@ -8,6 +8,9 @@
 
 #include <cmocka.h>
 
+#include "client/engine.h"
+#include "client/handle.h"
+#include "client/port_inside.h"
 #include "host.h"
 
 static struct host host;
@@ -103,6 +106,25 @@ static void filters_choose_by_state_and_lane(void **state) {
   }
 }
 
+/* Another thread has news for the engine, and has marked the port, but did not get any further. */
+static void what_was_sent_is_seen_although_the_engine_was_not_told_yet(void **state) {
+  (void)state;
+  const stw_message_id first = put();
+  look(first);
+  struct stwi_port *port;
+  assert_int_equal(stwi_handle_hold(conn.id, STWI_HANDLE_CONN, (void **)&port), STW_OK);
+  pthread_mutex_lock(&port->lock);
+  const bool is_new = !port->is_submitted;
+  port->is_submitted = true;
+  pthread_mutex_unlock(&port->lock);
+  assert_int_equal(look(put()).number, 2);
+  assert_int_equal(stw_outbox_edit(outbox, first, STW_EDIT_PRIORITISE), STW_OK);
+  assert_int_equal(look(first).lane, STW_LANE_CONTROL);
+  if (is_new)
+    stwi_engine_submit(port);
+  stwi_handle_drop(conn.id);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
@@ -110,6 +132,7 @@ int main(void) {
       TEST(a_message_moves_between_the_lanes_and_keeps_its_id),
       TEST(a_cursor_that_no_call_gave_is_refused),
       TEST(filters_choose_by_state_and_lane),
+      TEST(what_was_sent_is_seen_although_the_engine_was_not_told_yet),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,11 +81,11 @@ static void an_ill_file_refuses_with_its_own_sentence(void **state) {
   assert_int_equal(port->last_number[STW_LANE_DATA], 41);
   assert_int_equal(port->stream, 1234);
   assert_int_equal(stwi_port_store_check(port), STW_OK);
-  snprintf(port->store_detail, sizeof port->store_detail, "disk is full");
-  port->store_health = STW_STORE_FULL;
+  snprintf(port->file->detail, sizeof port->file->detail, "disk is full");
+  port->file->health = STW_STORE_FULL;
   EXPECT(stwi_port_store_check(port), STW_E_FULL, "disk is full");
   assert_true(port->wants_room);
-  port->store_health = STW_STORE_FAILED;
+  port->file->health = STW_STORE_FAILED;
   EXPECT(stwi_port_store_check(port), STW_E_STORE, "outbox_room");
   stwi_port_store_leave(port);
   stwi_port_drop(port);

@@ -404,6 +404,8 @@ static void muteness_learnt_elsewhere_settles_what_is_under_way(void **unused) {
   world_run(world, 10 * STWI_S);
   assert_int_equal(world_count(world, other, STW_EVENT_NO_PONG), 1);
   assert_true(world_run_settled(world, patient, 60 * STWI_S));
+  assert_int_equal(world_count(world, patient, STW_EVENT_NO_PONG), 1);
+  assert_int_equal(world->conns[patient].settled, 1);
   world_run(world, 60 * STWI_S);
   assert_int_equal(world_metric(world, patient, STW_METRIC_LINKS), 1);
 }

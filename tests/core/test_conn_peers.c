@@ -133,6 +133,68 @@ static void a_server_that_says_nothing_and_answers_no_ping(void **unused) {
   expect_mute_server_is_learnt();
 }
 
+static const stw_event *last_proof(uint32_t conn) {
+  const struct world_event *event = world_event(world, conn, STW_EVENT_PROOF, -1);
+  assert_non_null(event);
+  return &event->event;
+}
+
+/* What settled unasked may be lost: the answers of a later link do not speak of it. */
+static void an_answer_says_nothing_of_what_settled_without_one(void **unused) {
+  (void)unused;
+  server->pong = WORLD_PONG_NEVER;
+  const uint32_t conn = open_online();
+  talk(conn, 10 * STWI_S);
+  world_swallow(world, server, true, false);
+  const uint64_t lost = world_say(world, conn);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  assert_int_equal(last_proof(conn)->u.proof.proof, STW_PROOF_WRITTEN);
+  assert_int_equal(last_proof(conn)->u.proof.settled, lost);
+  server->pong = WORLD_PONG_ANSWER;
+  world_run(world, 600 * STWI_S);
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  world_run(world, 3 * STWI_S);
+  const uint64_t last = world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(world->conns[conn].messages[lost - 1].received, 0);
+  assert_int_equal(last_proof(conn)->u.proof.proof, STW_PROOF_RECEIVED);
+  assert_int_equal(last_proof(conn)->u.proof.after, lost);
+  assert_int_equal(last_proof(conn)->u.proof.upto, last);
+  assert_int_equal(last_proof(conn)->u.proof.settled, last);
+}
+
+/* Two links in a row that we leave before their answers can be there. */
+static void links_that_had_no_time_to_answer_say_nothing_of_pings(void **unused) {
+  (void)unused;
+  server->latency_ns = 100 * STWI_MS;
+  struct stwi_conn_config *config = world_config("a");
+  config->max_silence_ns = 50 * STWI_MS;
+  config->stale_action = STWI_STALE_RELINK;
+  config->has_hedge = false;
+  const uint32_t conn = world_open(world, config);
+  world_run(world, 10 * STWI_S);
+  assert_true(world_metric(world, conn, STW_METRIC_LINKS) > 2);
+  assert_int_equal(world_count(world, conn, STW_EVENT_NO_PONG), 0);
+}
+
+/* As above, but left for a second link that is ready sooner. */
+static void links_left_for_a_better_one_say_nothing_of_pings(void **unused) {
+  (void)unused;
+  server->pong = WORLD_PONG_HOLD;
+  const uint32_t conn = open_online();
+  for (unsigned i = 0; i < 4; i++) {
+    world_network(world, STW_NETWORK_CHANGED);
+    world_run(world, 300 * STWI_MS);
+  }
+  assert_true(world_metric(world, conn, STW_METRIC_LINKS) > 2);
+  assert_int_equal(world_count(world, conn, STW_EVENT_NO_PONG), 0);
+  server->pong = WORLD_PONG_ANSWER;
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 5 * STWI_S));
+  assert_int_equal(last_proof(conn)->u.proof.proof, STW_PROOF_RECEIVED);
+}
+
 static void an_endpoint_that_has_answered_is_never_called_mute(void **unused) {
   (void)unused;
   const uint32_t conn = open_online();
@@ -184,6 +246,9 @@ int main(void) {
       WORLD_TEST(a_server_that_echoes_but_answers_no_ping),
       WORLD_TEST(a_server_that_says_nothing_and_answers_no_ping),
       WORLD_TEST(an_endpoint_that_has_answered_is_never_called_mute),
+      WORLD_TEST(an_answer_says_nothing_of_what_settled_without_one),
+      WORLD_TEST(links_that_had_no_time_to_answer_say_nothing_of_pings),
+      WORLD_TEST(links_left_for_a_better_one_say_nothing_of_pings),
       WORLD_TEST(a_server_that_closes_on_ping),
       WORLD_TEST(a_server_that_resets_on_ping),
   };

@@ -165,6 +165,24 @@ static void exactly_once_goes_out_plain_where_that_is_allowed(void **unused) {
   assert_true(world_run_settled(world, conn, 5 * STWI_S));
 }
 
+static void an_ack_says_nothing_of_what_went_out_plain(void **unused) {
+  (void)unused;
+  server->has_sessions = false;
+  const uint32_t conn = open_session();
+  const uint64_t plain = world_say(world, conn);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  server->has_sessions = true;
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  world_run(world, 3 * STWI_S);
+  assert_int_equal(world->conns[conn].proven[STW_PROOF_ACCEPTED], 0);
+  const uint64_t numbered = world_say(world, conn);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  assert_int_equal(last(conn, STW_EVENT_PROOF)->u.proof.after, plain);
+  assert_int_equal(last(conn, STW_EVENT_PROOF)->u.proof.settled, numbered);
+  assert_int_equal(world->conns[conn].proven[STW_PROOF_ACCEPTED], numbered);
+}
+
 /* ---- openings ---- */
 
 static void opening_messages_go_only_where_the_session_did_not_go_on(void **unused) {
@@ -200,6 +218,25 @@ static void lose_memory(uint32_t conn) {
   world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
   world_session_forget(server);
   world_restart(world, server);
+}
+
+static void a_forgetful_server_has_processed_nothing_of_what_it_forgot(void **unused) {
+  (void)unused;
+  server->session_options.says_processed = false;
+  const uint32_t conn = open_session();
+  const uint64_t accepted = world_say(world, conn);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  server->session_options.says_processed = true;
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_session_forget(server);
+  world_restart(world, server);
+  world_run(world, 3 * STWI_S);
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
+  assert_int_equal(world->conns[conn].proven[STW_PROOF_PROCESSED], 0);
+  world_say(world, conn);
+  world_run(world, STWI_S);
+  assert_int_equal(last(conn, STW_EVENT_PROOF)->u.proof.proof, STW_PROOF_PROCESSED);
+  assert_int_equal(last(conn, STW_EVENT_PROOF)->u.proof.after, accepted);
 }
 
 static void a_server_that_lost_the_session_gets_a_new_one_on_the_same_link(void **unused) {
@@ -469,6 +506,8 @@ int main(void) {
       SESSION_TEST(a_server_without_sessions_is_a_downgrade_told_once),
       SESSION_TEST(exactly_once_waits_for_a_session),
       SESSION_TEST(exactly_once_goes_out_plain_where_that_is_allowed),
+      SESSION_TEST(an_ack_says_nothing_of_what_went_out_plain),
+      SESSION_TEST(a_forgetful_server_has_processed_nothing_of_what_it_forgot),
       SESSION_TEST(opening_messages_go_only_where_the_session_did_not_go_on),
       SESSION_TEST(a_server_that_lost_the_session_gets_a_new_one_on_the_same_link),
       SESSION_TEST(the_host_may_decide_about_messages_of_unknown_fate),

@@ -128,9 +128,45 @@ static void weaker_proof_than_wanted_is_kept_but_does_not_settle(void **unused) 
   assert_int_equal(stwi_outbox_find(&outbox, 3)->proof, STW_PROOF_WRITTEN);
   assert_int_equal(stwi_outbox_find(&outbox, 4)->proof, STW_PROOF_NONE);
   assert_false(stwi_outbox_prove(&outbox, STW_PROOF_WRITTEN, 3, STW_PROOF_RECEIVED));
-  /* The peer turns out to be mute: written is all that is wanted from now on. */
-  assert_false(stwi_outbox_prove(&outbox, STW_PROOF_WRITTEN, 3, STW_PROOF_WRITTEN));
+  assert_int_equal(outbox.settled, 0);
+  /* The peer turns out to be mute: written is all that is wanted from now on, and that is news. */
+  assert_true(stwi_outbox_prove(&outbox, STW_PROOF_WRITTEN, 3, STW_PROOF_WRITTEN));
   assert_int_equal(outbox.messages, 1);
+  assert_int_equal(outbox.settled, 3);
+  assert_false(stwi_outbox_prove(&outbox, STW_PROOF_WRITTEN, 3, STW_PROOF_WRITTEN));
+}
+
+/* A mute link may have lost it: what a later one answers is about later messages. */
+static void what_settled_with_less_gets_no_later_proof(void **unused) {
+  (void)unused;
+  take_plain(1, 8);
+  write_all(0);
+  stwi_outbox_prove(&outbox, STW_PROOF_RECEIVED, 2, STW_PROOF_RECEIVED);
+  stwi_outbox_prove(&outbox, STW_PROOF_WRITTEN, 5, STW_PROOF_WRITTEN);
+  assert_int_equal(outbox.short_of[STW_PROOF_WRITTEN], 0);
+  assert_int_equal(outbox.short_of[STW_PROOF_RECEIVED], 5);
+  assert_false(stwi_outbox_prove(&outbox, STW_PROOF_RECEIVED, 5, STW_PROOF_RECEIVED));
+  assert_int_equal(outbox.proven[STW_PROOF_RECEIVED], 2);
+  lose_link(3, 30);
+  write_all(0);
+  assert_true(stwi_outbox_prove(&outbox, STW_PROOF_RECEIVED, 7, STW_PROOF_RECEIVED));
+  assert_int_equal(outbox.proven[STW_PROOF_RECEIVED], 7);
+  assert_int_equal(outbox.short_of[STW_PROOF_RECEIVED], 5);
+  assert_int_equal(outbox.short_of[STW_PROOF_PROCESSED], 7);
+  assert_int_equal(outbox.settled, 7);
+}
+
+static void what_is_accepted_may_still_be_processed_until_the_peer_forgets_it(void **unused) {
+  (void)unused;
+  take_plain(1, 6);
+  write_all(0);
+  stwi_outbox_prove(&outbox, STW_PROOF_ACCEPTED, 4, STW_PROOF_ACCEPTED);
+  assert_true(stwi_outbox_prove(&outbox, STW_PROOF_PROCESSED, 3, STW_PROOF_ACCEPTED));
+  stwi_outbox_doubt(&outbox, STW_CAUSE_RESUME_REFUSED);
+  assert_false(stwi_outbox_prove(&outbox, STW_PROOF_PROCESSED, 4, STW_PROOF_ACCEPTED));
+  assert_int_equal(outbox.proven[STW_PROOF_PROCESSED], 3);
+  assert_true(stwi_outbox_prove(&outbox, STW_PROOF_PROCESSED, 5, STW_PROOF_ACCEPTED));
+  assert_int_equal(outbox.short_of[STW_PROOF_PROCESSED], 4);
 }
 
 static void strong_proof_is_not_weakened_by_a_later_weak_one(void **unused) {
@@ -557,6 +593,8 @@ int main(void) {
       TEST(messages_are_written_in_admission_order),
       TEST(proof_is_cumulative_and_settles_from_the_front),
       TEST(weaker_proof_than_wanted_is_kept_but_does_not_settle),
+      TEST(what_settled_with_less_gets_no_later_proof),
+      TEST(what_is_accepted_may_still_be_processed_until_the_peer_forgets_it),
       TEST(strong_proof_is_not_weakened_by_a_later_weak_one),
       TEST(caution_gives_one_message_per_proof),
       TEST(proof_reaches_no_further_than_what_was_written_on_this_link),

@@ -20,6 +20,7 @@ struct fact {
   struct message_spec spec;
   stw_message_state state;
   stw_proof proof;
+  stw_proof passed_by; /* that by which everything up to it settled */
   uint32_t attempts;
   stwi_time admitted;
   bool is_here; /* written on this link */
@@ -29,7 +30,7 @@ struct model {
   struct fact facts[NUMBERS + 1]; /* by number; 0 unused */
   uint64_t last;
   uint64_t latest[KEYS];
-  uint64_t proven[STW_PROOF_COUNT];
+  uint64_t proven[STW_PROOF_COUNT], settled;
   struct stwi_msg_end ends[NUMBERS + 1];
   size_t end_count, end_read;
   uint64_t messages_max, bytes_max;
@@ -184,9 +185,20 @@ static uint64_t written_upto(void) {
   return 0;
 }
 
+/* The last one that settled without the proof and has no way to it any more. */
+static uint64_t short_of(stw_proof proof) {
+  const stw_proof enough = proof < STW_PROOF_ACCEPTED ? proof : STW_PROOF_ACCEPTED;
+  for (uint64_t n = model.settled; n > 0; n--)
+    if (model.facts[n].passed_by < enough)
+      return n;
+  return 0;
+}
+
 static bool model_prove(stw_proof proof, uint64_t upto, stw_proof wanted) {
   if (upto > written_upto())
     upto = written_upto();
+  if (upto <= short_of(proof))
+    return false;
   for (uint64_t n = 1; n <= upto; n++) {
     struct fact *fact = &model.facts[n];
     if (fact->state != STW_MESSAGE_INFLIGHT)
@@ -200,7 +212,10 @@ static bool model_prove(stw_proof proof, uint64_t upto, stw_proof wanted) {
     model.suspect = model.strikes = 0;
   if (proof >= wanted)
     settle_caution();
-  const bool is_news = upto > model.proven[proof];
+  const bool is_settling = proof >= wanted && upto > model.settled;
+  while (is_settling && model.settled < upto)
+    model.facts[++model.settled].passed_by = proof;
+  const bool is_news = is_settling || upto > model.proven[proof];
   for (unsigned weaker = 0; weaker <= proof; weaker++)
     if (model.proven[weaker] < upto)
       model.proven[weaker] = upto;
@@ -328,8 +343,11 @@ static void compare(void) {
   assert_int_equal(outbox.inflight, count_in(STW_MESSAGE_INFLIGHT));
   assert_int_equal(outbox.is_cautious, model.is_cautious);
   assert_int_equal(outbox.replayed, model.replayed);
-  for (unsigned proof = 0; proof < STW_PROOF_COUNT; proof++)
+  for (unsigned proof = 0; proof < STW_PROOF_COUNT; proof++) {
     assert_int_equal(outbox.proven[proof], model.proven[proof]);
+    assert_int_equal(outbox.short_of[proof], short_of((stw_proof)proof));
+  }
+  assert_int_equal(outbox.settled, model.settled);
   for (unsigned state = STW_MESSAGE_SETTLED; state < STW_MESSAGE_STATE_COUNT; state++)
     assert_int_equal(outbox.counts[state], count_in((stw_message_state)state));
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -153,6 +154,13 @@ static void the_session_and_its_cursors_are_kept(void **state) {
   assert_int_equal(kept->processed[STW_LANE_CONTROL], 60);
 }
 
+/* Of this thread, which opens the file itself: a loaded machine does not count. */
+static stwi_time processor_time(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return (stwi_time)now.tv_sec * STWI_S + (stwi_time)now.tv_nsec;
+}
+
 static void a_hundred_thousand_are_there_in_time(void **state) {
   struct store_world *world = *state;
   enum { COUNT = 100000 };
@@ -164,12 +172,13 @@ static void a_hundred_thousand_are_there_in_time(void **state) {
     store_world_put(world, STW_LANE_DATA, i, body, STW_AT_LEAST_ONCE);
   assert_true(store_world_commit(world));
   store_world_close(world);
-  const stwi_time begin = stwi_clock_monotonic();
+  const stwi_time begin = processor_time();
   assert_open(world);
-  const stwi_time took = stwi_clock_monotonic() - begin;
-  printf("100,000 pending messages of 256 bytes: open after %.0f ms\n", (double)took / 1e6);
+  const stwi_time took = processor_time() - begin;
+  printf("100,000 pending messages of 256 bytes: open after %.0f ms of this thread\n",
+         (double)took / 1e6);
   assert_int_equal(store_world_count(world->restored.chunks), COUNT);
-  assert_true(took < 5 * STWI_S);
+  assert_true(took < 2 * STWI_S);
 }
 
 int main(void) {

@@ -94,24 +94,6 @@ static void limit_of_descriptors_is_left_alone(void **state) {
   world_close(&world);
 }
 
-static void no_descriptors_is_said(void **state) {
-  (void)state;
-  struct rlimit before;
-  const char *why = NULL;
-  const struct stwi_loop_hooks hooks = {NULL, NULL};
-  struct stwi_loop *loop = stwi_loop_new(&hooks);
-  getrlimit(RLIMIT_NOFILE, &before);
-  const int first = dup(0);
-  close(first);
-  setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)first + 3, before.rlim_max});
-  const struct stwi_transport transport =
-      stwi_transport_ws_new(loop, (struct stwi_sink){NULL, NULL}, &why);
-  setrlimit(RLIMIT_NOFILE, &before);
-  assert_null(transport.ops);
-  assert_non_null(strstr(why, "RLIMIT_NOFILE"));
-  stwi_loop_free(loop);
-}
-
 /* Must not be asked: the option `proxy` is the only way to use one. */
 static void proxy_of_the_environment_is_not_used(void **state) {
   (void)state;
@@ -255,7 +237,6 @@ int main(void) {
       cmocka_unit_test(sigpipe_is_left_alone_by_engines_that_start_together),
 #endif
       cmocka_unit_test(limit_of_descriptors_is_left_alone),
-      cmocka_unit_test(no_descriptors_is_said),
       cmocka_unit_test(proxy_of_the_environment_is_not_used),
       cmocka_unit_test(gate_gives_nothing_to_strangers),
       cmocka_unit_test(many_links_keep_their_bytes_apart),

@@ -34,7 +34,7 @@ from steadwire.errors import (
     UrlError,
 )
 from steadwire.events import MessageEnded, StoreChanged
-from steadwire.receipts import ENDED_MAX, Ledger
+from steadwire.receipts import ENDED_MAX, GAPS_MAX, Ledger
 from steadwire.words import Cause, StoreHealth
 
 
@@ -235,7 +235,7 @@ def ended(number: int, state: MessageState, stream: int = 2) -> MessageEnded:
 
 def test_the_ledger_keeps_lanes_apart() -> None:
     ledger = Ledger()
-    ledger.proved(Proof.RECEIVED.number, Lane.CONTROL.number, 5)
+    ledger.proved(Proof.RECEIVED.number, Lane.CONTROL.number, 5, 0, 5)
     assert ledger.proof(MessageId(3, 5)) is Proof.RECEIVED
     assert ledger.proof(MessageId(2, 5)) is Proof.NONE
     ledger.ended(ended(3, MessageState.DEAD))
@@ -251,10 +251,57 @@ def test_the_ledger_forgets_moves_that_failed() -> None:
     assert ledger.state(MessageId(2, 1)) is MessageState.DEAD
     with ledger.moving(MessageId(2, 1), is_held=False):
         pass
-    ledger.proved(Proof.RECEIVED.number, 0, 9)
+    ledger.proved(Proof.RECEIVED.number, 0, 9, 0, 9)
     assert ledger.state(MessageId(2, 1)) is MessageState.QUEUED
     ledger.ended(ended(1, MessageState.SETTLED))
     assert ledger.proof(MessageId(2, 1)) is Proof.RECEIVED
+
+
+def proved(ledger: Ledger, proof: Proof, after: int, upto: int, settled: int) -> None:
+    """What the engine says of the data lane."""
+    ledger.proved(proof.number, Lane.DATA.number, upto, after, settled)
+
+
+def proof_of(ledger: Ledger, number: int) -> Proof:
+    """The proof of a message of the data lane."""
+    return ledger.proof(MessageId(2, number))
+
+
+def test_a_proof_says_nothing_of_what_settled_without_it() -> None:
+    ledger = Ledger()
+    proved(ledger, Proof.RECEIVED, 0, 2, 2)
+    proved(ledger, Proof.WRITTEN, 0, 5, 2)
+    assert ledger.state(MessageId(2, 3)) is MessageState.INFLIGHT
+    ledger.no_pong()
+    proved(ledger, Proof.WRITTEN, 0, 5, 5)
+    assert ledger.state(MessageId(2, 5)) is MessageState.SETTLED
+    proved(ledger, Proof.RECEIVED, 5, 7, 7)
+    proofs = [proof_of(ledger, number) for number in range(1, 9)]
+    assert proofs == [Proof.RECEIVED] * 2 + [Proof.WRITTEN] * 3 + [Proof.RECEIVED] * 2 + [
+        Proof.NONE
+    ]
+    assert ledger.state(MessageId(2, 7)) is MessageState.SETTLED
+    assert ledger.state(MessageId(2, 8)) is MessageState.QUEUED
+
+
+def test_a_peer_that_answers_pings_after_all_speaks_no_session_for_that() -> None:
+    ledger = Ledger()
+    ledger.no_pong()
+    proved(ledger, Proof.RECEIVED, 0, 1, 1)
+    with ledger.moving(MessageId(2, 2), is_held=False):
+        pass
+    ledger.ended(ended(2, MessageState.SETTLED))
+    assert proof_of(ledger, 2) is Proof.RECEIVED
+
+
+def test_the_ledger_claims_less_where_it_forgets() -> None:
+    ledger = Ledger()
+    for number in range(10, 10 * (GAPS_MAX + 3), 10):
+        proved(ledger, Proof.RECEIVED, number - 5, number, number)
+    claims = [n for n in range(1, number + 1) if proof_of(ledger, n) is Proof.RECEIVED]
+    assert all(n % 10 in (0, 6, 7, 8, 9) for n in claims)
+    assert claims[-1] == number
+    assert len(claims) == 5 * GAPS_MAX
 
 
 def test_the_ledger_is_bounded() -> None:

@@ -264,7 +264,8 @@ async def test_a_proof_that_the_peer_cannot_give(conn: steadwire.Connection) -> 
 async def test_a_peer_without_pong_settles_at_written(shared_echo: Echo) -> None:
     async with steadwire.connect(shared_echo.url, heartbeat="off") as conn:
         receipt = conn.post("x")
-        await receipt.wait("written", timeout=5)
+        assert await receipt.wait(timeout=5) is steadwire.Proof.WRITTEN
+        assert receipt.state == "settled"
 
 
 async def test_waiting_for_a_proof_times_out_and_can_be_cancelled(dead_url: str) -> None:

@@ -364,6 +364,7 @@ void world_crash(struct world *world, uint32_t slot, struct stwi_conn_config *co
   conn->since = conn->opened_at = world->now;
   memset(conn->state_ns, 0, sizeof conn->state_ns);
   memset(conn->proven, 0, sizeof conn->proven);
+  conn->settled = 0;
   conn->is_closed_told = conn->is_paused = false;
   open_slot(world, slot, config, stream, &restored);
 }

@@ -146,7 +146,7 @@ struct world_conn {
   bool is_closed_told, is_paused;
   uint64_t attempt;
   uint64_t proven[STW_PROOF_COUNT];
-  uint64_t settled_at_written;    /* up to this number, where nobody answers PINGs */
+  uint64_t settled;               /* up to this number, as PROOF says */
   struct world_message *messages; /* by number - 1 */
   uint64_t sent, capacity;
   uint64_t inbound; /* messages given to the host */

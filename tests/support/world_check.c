@@ -51,13 +51,32 @@ static void check_state(struct world *world, uint32_t slot, const stw_event *eve
     conn->online_at = world->now;
 }
 
-static void check_received(struct world *world, uint32_t slot, uint64_t upto) {
+static uint64_t larger(uint64_t a, uint64_t b) {
+  return a > b ? a : b;
+}
+
+static void check_received(struct world *world, uint32_t slot, const stw_event *event) {
   const struct world_conn *conn = &world->conns[slot];
-  for (uint64_t n = conn->proven[STW_PROOF_RECEIVED] + 1; n <= upto; n++)
-    if (n > conn->settled_at_written && conn->messages[n - 1].received == 0 &&
-        !conn->messages[n - 1].is_ended)
+  const uint64_t known = larger(conn->proven[STW_PROOF_RECEIVED], event->u.proof.after);
+  for (uint64_t n = known + 1; n <= event->u.proof.upto; n++)
+    if (conn->messages[n - 1].received == 0 && !conn->messages[n - 1].is_ended)
       world_break(world, "conn %u claims that message %llu was received", slot,
                   (unsigned long long)n);
+}
+
+/* To settle when written is for those whose PINGs nobody answers. */
+static void check_settled(struct world *world, uint32_t slot, const stw_event *event) {
+  struct world_conn *conn = &world->conns[slot];
+  const struct world_link *link = world_link_find(world, slot, event->link);
+  const bool is_asking = world_inside(world, slot)->config->has_heartbeat && link != NULL &&
+                         !link->server->has_been_mute;
+  if (event->u.proof.settled < conn->settled)
+    world_break(world, "conn %u: message %llu is settled no longer", slot,
+                (unsigned long long)conn->settled);
+  if (event->u.proof.settled > conn->settled && is_asking &&
+      event->u.proof.proof < STW_PROOF_RECEIVED)
+    world_break(world, "conn %u settled without an answer", slot);
+  conn->settled = event->u.proof.settled;
 }
 
 static void check_proof(struct world *world, uint32_t slot, const stw_event *event) {
@@ -65,13 +84,16 @@ static void check_proof(struct world *world, uint32_t slot, const stw_event *eve
   if (event->u.proof.lane != STW_LANE_DATA)
     return; /* the ledger is of the data lane */
   const uint64_t upto = event->u.proof.upto;
-  if (upto == 0 || upto > conn->sent || upto <= conn->proven[event->u.proof.proof]) {
+  const bool is_news = upto > conn->proven[event->u.proof.proof] ||
+                       (upto > 0 && event->u.proof.settled > conn->settled);
+  if (!is_news || upto > conn->sent || upto <= event->u.proof.after) {
     world_break(world, "conn %u has proof up to %llu of %llu", slot, (unsigned long long)upto,
                 (unsigned long long)conn->sent);
     return;
   }
   if (event->u.proof.proof >= STW_PROOF_RECEIVED)
-    check_received(world, slot, upto);
+    check_received(world, slot, event);
+  check_settled(world, slot, event);
   for (unsigned proof = 0; proof <= event->u.proof.proof; proof++)
     if (conn->proven[proof] < upto)
       conn->proven[proof] = upto;
@@ -185,14 +207,6 @@ static void check_way_out(struct world *world, uint32_t slot) {
     world_break(world, "conn %u waits without a time", slot);
 }
 
-static void note_settled_at_written(struct world *world, uint32_t slot) {
-  struct world_conn *conn = &world->conns[slot];
-  const struct stwi_conn *inside = world_inside(world, slot);
-  if (inside->active != NULL && !stwi_conn_may_ask(inside) &&
-      conn->settled_at_written < inside->lanes[STW_LANE_DATA].written_upto)
-    conn->settled_at_written = inside->lanes[STW_LANE_DATA].written_upto;
-}
-
 static void check_links(struct world *world, uint32_t slot) {
   const struct stwi_conn *inside = world_inside(world, slot);
   uint32_t known = inside->active != NULL;
@@ -216,7 +230,6 @@ void world_check_turn(struct world *world) {
     check_attempts(world, slot);
     check_way_out(world, slot);
     check_links(world, slot);
-    note_settled_at_written(world, slot);
   }
 }
 
@@ -264,8 +277,7 @@ static void check_ledger(struct world *world, uint32_t slot) {
       world_break(world, "conn %u: message %llu ended and stands", slot, (unsigned long long)n);
     if (is_standing || message->is_ended || is_final(conn->state))
       continue;
-    const bool is_received = n <= conn->proven[STW_PROOF_RECEIVED] && message->received > 0;
-    if (!is_received && n > conn->settled_at_written)
+    if (n > conn->settled)
       world_break(world, "conn %u: message %llu was lost", slot, (unsigned long long)n);
   }
   if (stands != inside->lanes[STW_LANE_DATA].messages)

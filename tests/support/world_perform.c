@@ -93,9 +93,17 @@ static void perform_write(struct world *world, struct world_link *link,
                                             .input = input});
 }
 
+/* It was asked as soon as it was there; nobody gives up waiting for an answer before that. */
+static bool had_time_to_answer(const struct world *world, const struct world_link *link) {
+  const struct stwi_conn *inside = world_inside(world, link->conn);
+  const uint64_t fixed = inside == NULL ? 0 : inside->config->heartbeat_timeout_ns;
+  return world->now - link->accepted_at >= (fixed == 0 ? 1200 * STWI_MS : fixed);
+}
+
 static void perform_cut(struct world *world, struct world_link *link,
                         const struct stwi_effect *effect) {
   link->is_cut = true;
+  link->server->has_been_mute |= !link->has_ponged && had_time_to_answer(world, link);
   world_wire_unpause(world, link);
   if (!world->has_late_inputs)
     link->is_over = true;

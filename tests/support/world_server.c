@@ -300,8 +300,10 @@ void world_server_text(struct world *world, struct world_server *server, const c
 void world_server_bytes(struct world *world, struct world_server *server, const void *bytes,
                         size_t size) {
   const struct stwi_input input = {.kind = STWI_IN_BYTES, .u.bytes = {bytes, size}};
-  FOR_LINKS(world, server, link)
-  world_to_core(world, link, &input, world_latency(world, server));
+  FOR_LINKS(world, server, link) {
+    server->has_been_mute |= !link->has_ponged; /* if it breaks the protocol, it ends the link */
+    world_to_core(world, link, &input, world_latency(world, server));
+  }
 }
 
 void world_swallow(struct world *world, struct world_server *server, bool to_server,

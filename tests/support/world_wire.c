@@ -107,7 +107,7 @@ static bool reaches_core(const struct world *world, const struct world_wire *wir
   return !link->eats_to_client || wire->input.kind == STWI_IN_WRITABLE;
 }
 
-static void note(struct world_wire *wire, struct world *world) {
+static void note(struct world_wire *wire) {
   struct world_link *link = wire->link;
   if (wire->input.kind == STWI_IN_READY)
     link->is_ready = true;
@@ -117,7 +117,10 @@ static void note(struct world_wire *wire, struct world *world) {
     link->has_ponged = true;
   if (wire->input.kind == STWI_IN_DOWN)
     link->is_over = link->is_gone = true;
-  (void)world;
+  const bool is_end =
+      wire->input.kind == STWI_IN_DOWN ||
+      (wire->input.kind == STWI_IN_BYTES && wire->size > 1 && wire->bytes[0] == 0x88);
+  link->server->has_been_mute |= is_end && !link->has_ponged;
 }
 
 static void leave_unread(struct world_wire *wire) {
@@ -143,7 +146,7 @@ static void deliver_input(struct world *world, struct world_wire *wire) {
     leave_unread(wire);
     return;
   }
-  note(wire, world);
+  note(wire);
   if (wire->input.kind == STWI_IN_BYTES) {
     give_bytes(world, wire);
     return;

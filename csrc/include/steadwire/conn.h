@@ -24,7 +24,13 @@ STW_API stw_status stw_engine_free(stw_engine engine);
 
 typedef enum stw_network { STW_NETWORK_UP, STW_NETWORK_DOWN, STW_NETWORK_CHANGED } stw_network;
 
-/* Tells every conn of the engine what the host knows of the network.  E_HANDLE, E_FORKED. */
+/* Tells every conn of the engine what the host knows of the network: UP ends waits that budgets
+ * allow to end, CHANGED has the present link asked while another is dialled, DOWN keeps links and
+ * messages and tries again by itself after 30 s at the latest.  On Linux the engine notices by
+ * itself what happens to links, addresses, routes and sleep (rtnetlink(7), CLOCK_BOOTTIME) and acts
+ * where the path of a conn's own socket is concerned; this call is for what a host knows better.
+ * Four hints at once and four a second act on a conn; of more the last one does.  Any thread.
+ * E_ARGUMENT, E_HANDLE, E_FORKED, E_MEMORY, E_CLOSED. */
 STW_API stw_status stw_engine_network(stw_engine engine, stw_network what);
 
 /* Makes a mailbox.  E_MEMORY, E_SYSTEM (no descriptor). */

@@ -376,8 +376,12 @@ typedef struct stw_event {
     struct {
       stw_proof proof;
       stw_lane lane;
-      uint64_t upto; /* every number of the lane <= upto has it, save those that MESSAGE_ENDED named
-                        or will name: moved messages are reported one by one */
+      uint64_t upto;    /* every number of the lane > after and <= upto has it, save those that
+                           MESSAGE_ENDED named or will name: moved ones are reported one by one */
+      uint64_t after;   /* numbers <= after keep what was said of them before: those that had no
+                           such proof settled without it, for their peer could not give it */
+      uint64_t settled; /* every number of the lane <= settled is settled or so named: it gets no
+                           further proof, save that what was accepted may be processed */
     } proof;
     struct {
       stw_message_id id;
