@@ -368,14 +368,14 @@ def layering(tree: Tree) -> Iterator[Finding]:
 
 def faces_see_their_binding(tree: Tree) -> Iterator[Finding]:
     """The Python face imports the standard library and itself, and its server the libraries of the
-    extra `server`; the Lua face requires itself, and an adapter the loop library it is named
-    after."""
+    extra `server` and, for who has it, starlette; the Lua face requires itself, and an adapter the
+    loop library it is named after."""
     for source in tree.sources.values():
         imported: Iterator[tuple[int, str]]
         if source.suffix == ".py" and source.path.startswith("python/"):
             imported, known = python_imports(source), sys.stdlib_module_names | {"steadwire"}
             if source.path.startswith("python/steadwire/server/"):
-                known |= {"redis", "websockets"}
+                known |= {"redis", "starlette", "websockets"}
         elif source.suffix == ".lua" and source.path.startswith("lua/"):
             imported, known = lua_requires(source), frozenset({"steadwire", source.stem})
         else:

@@ -6,6 +6,7 @@
  * conn_out    outbox, opening and control frames -> bytes; barriers
  * conn_store  what the store is told and says
  * conn_session  the session of the client: what steadwire.v1 adds to all of these
+ * conn_session_out  what it writes: messages, HELLO, acknowledgements
  * conn_time   timers: what is due, when to come back
  * conn_host   inputs of the host and of the machine
  * conn_hint   what host and machine know of the network
@@ -132,6 +133,8 @@ struct stwi_conn {
   char *offer;             /* subprotocols to offer: steadwire.v1 first; NULL without sessions */
   uint64_t session_serial; /* store: nothing goes out under a token before this is committed */
   uint64_t maybe_written[STW_LANE_COUNT]; /* numbers up to these may have been, by a dead process */
+  bool is_token_doubtful;                 /* until WELCOME: of a store that may have missed one */
+  uint32_t auth_refusals;                 /* of a doubtful token */
   uint32_t optimistic_endpoint;           /* whose WELCOME allowed DATA ahead of the next one */
   bool is_downgraded;                     /* the present or last link was plain */
   bool is_resumed;                        /* the present link went on where the last one was */
@@ -225,6 +228,8 @@ void stwi_conn_drop_attempts(struct stwi_conn *conn);
 uint32_t stwi_conn_attempt_count(const struct stwi_conn *conn);
 void stwi_conn_commit(struct stwi_conn *conn);
 void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input);
+/* The next attempt goes to another server than this endpoint, where there is one. */
+void stwi_conn_next_endpoint(struct stwi_conn *conn, uint32_t left);
 /* A link is over.  Forgets it and moves the conn on. */
 struct stwi_link_end {
   stw_cause cause;
@@ -291,6 +296,13 @@ int64_t stwi_conn_session_put_message(struct stwi_conn *conn, struct stwi_writer
 bool stwi_conn_session_put_opening(struct stwi_conn *conn, struct stwi_writer *w,
                                    const struct stwi_opening_item *item);
 void stwi_conn_session_processed(struct stwi_conn *conn, stw_lane lane, uint64_t number);
+/* The conn ends: its store is told what was written, or may have been, and still stands. */
+void stwi_conn_session_leave(struct stwi_conn *conn);
+/* What the host supplied as token; "" where it logs in otherwise. */
+struct stwi_text stwi_conn_session_token(const struct stwi_conn *conn);
+/* The message is DEAD, and its end told with the server's words. */
+void stwi_conn_session_reject(struct stwi_conn *conn, stw_lane lane, uint64_t number,
+                              stw_cause cause, const char *detail);
 void stwi_conn_session_auth(struct stwi_conn *conn); /* fresh credentials are there */
 stwi_time stwi_conn_session_deadline(const struct stwi_conn *conn);
 

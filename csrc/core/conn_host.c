@@ -326,7 +326,8 @@ bool stwi_core_view(const struct stwi_core *core, uint32_t slot, stw_conn_view *
   if (conn->active != NULL) {
     copy_text(view->subprotocol, sizeof view->subprotocol, conn->active->subprotocol);
   }
-  copy_text(view->endpoint, sizeof view->endpoint, conn->config->urls[conn->endpoint_at].shown);
+  const uint32_t at = conn->active == NULL ? conn->endpoint_at : conn->active->endpoint;
+  copy_text(view->endpoint, sizeof view->endpoint, conn->config->urls[at].shown);
   return true;
 }
 

@@ -313,9 +313,9 @@ static void remember(struct stwi_conn *conn, const struct stwi_link_end *end) {
     conn->hint = end->hint;
 }
 
-static void next_endpoint(struct stwi_conn *conn, uint32_t failed) {
-  if (conn->credentials.url.host == NULL && conn->endpoint_at == failed) {
-    conn->endpoint_at = (failed + 1) % (uint32_t)conn->config->url_count;
+void stwi_conn_next_endpoint(struct stwi_conn *conn, uint32_t left) {
+  if (conn->credentials.url.host == NULL && conn->endpoint_at == left) {
+    conn->endpoint_at = (left + 1) % (uint32_t)conn->config->url_count;
   }
 }
 
@@ -364,9 +364,19 @@ void stwi_conn_unmuted(struct stwi_core *core, const struct stwi_endpoint *endpo
   }
 }
 
+/* The server of a session has much to say.  One that is mute is heard after a question that is
+ * late; where nothing is, or the link has ended too soon, it is the link that says nothing. */
+static bool is_heard_mute(const struct stwi_conn *conn, const struct stwi_link *link) {
+  const struct stwi_barrier *oldest = &link->barriers[link->barrier_head];
+  uint64_t soft = stwi_pulse_soft_ns(&conn->pulse, conn->core->now);
+  return conn->core->now >= oldest->due + soft && conn->pulse.heard_at > oldest->due;
+}
+
 bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) {
   struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
   if (link->phase < STW_PHASE_UP || link->has_pong)
+    return false;
+  if (link->barrier_count > 0 && link->is_session && !is_heard_mute(conn, link))
     return false;
   if (link->barrier_count > 0)
     return stwi_endpoint_mute_strike(endpoint, conn->core->now);
@@ -401,7 +411,7 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
   for (unsigned lane = 0; lane < STW_LANE_COUNT && stwi_cause_blames_message(end->cause); lane++)
     stwi_outbox_strike(&conn->lanes[lane], end->cause);
   stwi_conn_tell_ends(conn);
-  next_endpoint(conn, link->endpoint);
+  stwi_conn_next_endpoint(conn, link->endpoint);
   remember(conn, end);
   stwi_conn_cut(conn, &conn->active, false);
   if (is_asked) {
@@ -434,7 +444,7 @@ void stwi_conn_link_over(struct stwi_conn *conn, struct stwi_link *link,
   }
   uint32_t gen = link->gen, round = link->round;
   link->has_spent = false;
-  next_endpoint(conn, link->endpoint);
+  stwi_conn_next_endpoint(conn, link->endpoint);
   stwi_conn_cut(conn, place, true);
   attempt_over(conn, end, gen, round);
 }

@@ -145,11 +145,17 @@ static bool is_cautious(const struct stwi_conn *conn) {
   return conn->lanes[STW_LANE_DATA].is_cautious || conn->lanes[STW_LANE_CONTROL].is_cautious;
 }
 
+static bool carries_data(const struct stwi_conn *conn) {
+  if (conn->active->is_session)
+    return stwi_conn_session_carries(conn);
+  return stwi_conn_is_live(conn) && conn->active->phase == STW_PHASE_UP;
+}
+
 stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
   const struct stwi_link *link = conn->active;
   if (link->unproven_since == 0 || !stwi_conn_may_ask(conn))
     return STWI_NEVER;
-  if (link->barrier_count == STWI_BARRIERS_MAX)
+  if (link->barrier_count == STWI_BARRIERS_MAX || !carries_data(conn))
     return STWI_NEVER;
   bool is_urgent = conn->is_closing || is_cautious(conn) || is_half_full(conn) ||
                    link->since_barrier_bytes >= STWI_BARRIER_BYTES;
@@ -157,12 +163,6 @@ stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
     return link->unproven_since;
   stwi_time at = link->barrier_at + STWI_BARRIER_AFTER;
   return at > link->unproven_since ? at : link->unproven_since;
-}
-
-static bool carries_data(const struct stwi_conn *conn) {
-  if (conn->active->is_session)
-    return stwi_conn_session_carries(conn);
-  return stwi_conn_is_live(conn) && conn->active->phase == STW_PHASE_UP;
 }
 
 static size_t pongs_room(const struct stwi_link *link) {
@@ -190,15 +190,16 @@ static void put_pongs(struct stwi_conn *conn, struct stwi_link *link, struct stw
   link->pongs = NULL;
 }
 
-/* Nothing but control frames may come inside a message that was begun (RFC 6455 section 5.4). */
+/* Nothing but control frames may come inside a message that was begun (RFC 6455 section 5.4); in a
+ * session nothing of the same lane. */
 static bool is_within_message(const struct stwi_link *link) {
-  if (link->is_session)
-    return false;
-  return link->parts[STW_LANE_DATA].msg != NULL || link->parts[STW_LANE_CONTROL].msg != NULL;
+  if (link->parts[STW_LANE_DATA].msg != NULL)
+    return true;
+  return !link->is_session && link->parts[STW_LANE_CONTROL].msg != NULL;
 }
 
 static bool takes_opening(const struct stwi_conn *conn, const struct stwi_link *link) {
-  return link->is_session ? stwi_conn_session_takes_opening(conn) : !is_within_message(link);
+  return !is_within_message(link) && (!link->is_session || stwi_conn_session_takes_opening(conn));
 }
 
 static size_t opening_room(const struct stwi_conn *conn) {
@@ -285,15 +286,19 @@ static bool put_next(struct stwi_conn *conn, struct stwi_link *link, struct stwi
   return true;
 }
 
-/* The control lane goes first, except inside a message of the other one on a plain link. */
-static void put_messages(struct stwi_conn *conn, struct stwi_link *link, struct stwi_writer *w) {
+/* The control lane goes first, except inside a message of the other one on a plain link.  Opening
+ * messages that wait go before the next message of the data lane. */
+static void put_messages(struct stwi_conn *conn, struct stwi_link *link, struct stwi_writer *w,
+                         bool has_opening) {
   while (!link->is_session && link->parts[STW_LANE_DATA].msg != NULL &&
          put_next(conn, link, w, STW_LANE_DATA))
     continue;
   while (put_next(conn, link, w, STW_LANE_CONTROL))
     continue;
-  while (put_next(conn, link, w, STW_LANE_DATA))
-    continue;
+  while (put_next(conn, link, w, STW_LANE_DATA)) {
+    if (has_opening && !is_within_message(link))
+      return;
+  }
 }
 
 /* Bytes of the next message or part, 0 if nothing may be written. */
@@ -332,7 +337,8 @@ void stwi_conn_pump(struct stwi_conn *conn) {
     return;
   bool has_data = carries_data(conn);
   size_t data = has_data ? data_room(conn) : 0;
-  size_t control = pongs_room(link) + (takes_opening(conn, link) ? opening_room(conn) : 0);
+  size_t opening = opening_room(conn);
+  size_t control = pongs_room(link) + (takes_opening(conn, link) ? opening : 0);
   control += link->is_session ? stwi_conn_session_room(conn) : 0;
   bool has_barrier = has_data && needs_barrier(conn);
   if (data + control == 0 && !has_barrier)
@@ -347,7 +353,7 @@ void stwi_conn_pump(struct stwi_conn *conn) {
     put_opening(conn, &w);
   if (has_data) {
     w.end -= stwi_frame_size(BARRIER_PAYLOAD, true);
-    put_messages(conn, link, &w);
+    put_messages(conn, link, &w, opening > 0 && is_within_message(link));
     w.end += stwi_frame_size(BARRIER_PAYLOAD, true);
     if (needs_barrier(conn) && stwi_conn_is_live(conn))
       put_barrier(conn, link, &w);

@@ -5,9 +5,6 @@
 #include "core/mem.h"
 #include "core/utf8.h"
 
-#define FRAME_ROOM 96u /* an ACK, PONG or GAP with the head of its WebSocket frame */
-#define BEARER "Bearer "
-
 /* ---- beginning ---- */
 
 static bool make_offer(struct stwi_conn *conn) {
@@ -21,15 +18,30 @@ static bool make_offer(struct stwi_conn *conn) {
   return true;
 }
 
+/* Told ahead of every message that gets a number from now on. */
+static void note_found(struct stwi_conn *conn, const uint64_t last_number[STW_LANE_COUNT]) {
+  struct stwi_session_saved *session = &conn->session.saved;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    if (session->found_next[lane] == 0)
+      session->found_next[lane] = last_number[lane] + 1;
+  }
+  memcpy(conn->saved.found_next, session->found_next, sizeof conn->saved.found_next);
+  const struct stwi_store_change change = {.op = STWI_STORE_SESSION, .session = &conn->saved};
+  stwi_conn_store(conn, &change);
+}
+
 bool stwi_conn_session_init(struct stwi_conn *conn, const struct stwi_restored *restored) {
   const struct stwi_conn_config *config = conn->config;
   conn->has_sessions = config->profile == STWI_PROFILE_SESSION && conn->core->codec != NULL;
   stwi_sclient_init(&conn->session, restored == NULL ? NULL : &restored->session,
                     config->has_inbound_from ? config->inbound_from : NULL, config->max_message);
+  conn->is_token_doubtful = restored != NULL && restored->is_unclean;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
     if (restored != NULL && restored->is_unclean)
       conn->maybe_written[lane] = restored->last_number[lane];
   }
+  if (restored != NULL && restored->session.is_welcomed)
+    note_found(conn, restored->last_number);
   return !conn->has_sessions || make_offer(conn);
 }
 
@@ -118,12 +130,6 @@ static void store_session(struct stwi_conn *conn) {
   conn->session_serial = conn->store_serial;
 }
 
-/* A frame under a token makes the server forget the one before: it must be committed first. */
-static bool is_committed(const struct stwi_conn *conn) {
-  return !conn->has_store || conn->stored_serial >= conn->session_serial ||
-         !stwi_conn_store_is_well(conn);
-}
-
 void stwi_conn_session_processed(struct stwi_conn *conn, stw_lane lane, uint64_t number) {
   if (!conn->has_sessions || (unsigned)lane >= STW_LANE_COUNT ||
       !stwi_sclient_processed(&conn->session, lane, number, conn->core->now))
@@ -164,7 +170,9 @@ static void settle(struct stwi_conn *conn, stw_lane lane, const struct stwi_sf_w
 static void on_welcomed(struct stwi_conn *conn, struct stwi_link *link,
                         const struct stwi_sf_welcome *welcome,
                         const struct stwi_sclient_news *news) {
+  memset(conn->session.saved.found_next, 0, sizeof conn->session.saved.found_next);
   store_session(conn);
+  conn->is_token_doubtful = false;
   conn->is_resumed = news->u.welcomed.resume == STWI_RESUME_FULL;
   conn->metrics[STW_METRIC_RESUMES] += conn->is_resumed;
   conn->optimistic_endpoint = link->endpoint;
@@ -191,29 +199,43 @@ void stwi_conn_session_up(struct stwi_conn *conn) {
 
 /* ---- REFUSE ---- */
 
-/* Counts what may have been written under the old session; what a process before us wrote counts
- * as written from now on. */
-static uint64_t count_unproven(struct stwi_conn *conn) {
-  uint64_t count = 0;
+/* What a process before us may have written counts as written from now on. */
+static void count_as_written(struct stwi_conn *conn) {
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
-    uint64_t after = 0;
     struct stwi_msg *msg;
-    while ((msg = stwi_outbox_after(&conn->lanes[lane], after)) != NULL) {
-      after = msg->number;
+    for (uint64_t at = 0; (msg = stwi_outbox_after(&conn->lanes[lane], at)) != NULL;
+         at = msg->number) {
       if (msg->attempts == 0 && msg->number <= conn->maybe_written[lane])
         msg->attempts = 1;
-      count += msg->attempts > 0;
     }
+  }
+}
+
+void stwi_conn_session_leave(struct stwi_conn *conn) {
+  if (!conn->has_store)
+    return;
+  count_as_written(conn);
+  stwi_lanes_tell_written(conn->lanes);
+}
+
+/* Counts what may have been written under the old session. */
+static uint64_t count_unproven(struct stwi_conn *conn) {
+  uint64_t count = 0;
+  count_as_written(conn);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    const struct stwi_msg *msg;
+    for (uint64_t at = 0; (msg = stwi_outbox_after(&conn->lanes[lane], at)) != NULL;
+         at = msg->number)
+      count += msg->attempts > 0;
   }
   return count;
 }
 
-static void on_stale(struct stwi_conn *conn, struct stwi_link *link, const char *detail) {
+/* False without randomness: the session stays. */
+static bool begin_anew(struct stwi_conn *conn, struct stwi_link *link, const char *detail) {
   uint8_t cid[STWI_CID_BYTES];
-  if (!stwi_core_random(conn->core, cid, sizeof cid)) {
-    link_over(conn, link, STW_CAUSE_RESUME_REFUSED, 0, "no randomness for a new session");
-    return;
-  }
+  if (!stwi_core_random(conn->core, cid, sizeof cid))
+    return false;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
     link->parts[lane] = (struct stwi_part){NULL, 0};
   unlink_lanes(conn);
@@ -229,6 +251,17 @@ static void on_stale(struct stwi_conn *conn, struct stwi_link *link, const char 
   stwi_conn_tell_ends(conn);
   stwi_sclient_renew(&conn->session, cid);
   store_session(conn);
+  return true;
+}
+
+/* A store that was not closed in order may have missed the last token (level process, or a full
+ * disk), and nobody has another one: better a new session than none for ever.  Credentials that
+ * went along are doubted first. */
+static bool is_token_lost(struct stwi_conn *conn) {
+  if (!conn->is_token_doubtful)
+    return false;
+  conn->auth_refusals++;
+  return conn->auth_refusals > (stwi_conn_session_token(conn).size > 0 ? 1u : 0u);
 }
 
 static void on_refused(struct stwi_conn *conn, struct stwi_link *link,
@@ -238,14 +271,19 @@ static void on_refused(struct stwi_conn *conn, struct stwi_link *link,
   stwi_conn_describe(detail, sizeof detail, "the server refused the session with code", code,
                      frame->u.close.text);
   if (code == STWI_REFUSE_STALE) {
-    on_stale(conn, link, detail);
+    if (!begin_anew(conn, link, detail))
+      link_over(conn, link, STW_CAUSE_RESUME_REFUSED, 0, "no randomness for a new session");
     return;
   }
   struct stwi_link_end end = {.cause = STW_CAUSE_SESSION_ERROR, .detail = detail};
   if (code == STWI_REFUSE_VERSION)
     end.cause = STW_CAUSE_PEER_PROTOCOL;
-  if (code == STWI_REFUSE_AUTH)
+  if (code == STWI_REFUSE_AUTH && is_token_lost(conn)) {
+    conn->is_token_doubtful = !begin_anew(conn, link, detail);
+    end.cause = STW_CAUSE_RESUME_REFUSED;
+  } else if (code == STWI_REFUSE_AUTH) {
     end.cause = STW_CAUSE_AUTH_FAILED;
+  }
   if (code == STWI_REFUSE_BUSY) {
     end.cause = STW_CAUSE_TRY_LATER;
     end.hint = stwi_hint_parse(frame->u.close.text.data, frame->u.close.text.size);
@@ -316,9 +354,8 @@ static void on_acked(struct stwi_conn *conn, const struct stwi_sframe *frame) {
     stwi_conn_prove(conn, lane, STW_PROOF_PROCESSED, frame->u.ack.processed);
 }
 
-/* DEAD, and its end told with the server's words. */
-static void reject(struct stwi_conn *conn, stw_lane lane, uint64_t number, stw_cause cause,
-                   const char *detail) {
+void stwi_conn_session_reject(struct stwi_conn *conn, stw_lane lane, uint64_t number,
+                              stw_cause cause, const char *detail) {
   struct stwi_msg_end end;
   stwi_conn_tell_ends(conn);
   if (!stwi_outbox_reject(&conn->lanes[lane], number, cause) ||
@@ -337,7 +374,8 @@ static void on_nacked(struct stwi_conn *conn, const struct stwi_sframe *frame) {
   char detail[160];
   stwi_conn_describe(detail, sizeof detail, "the server refused it with code", frame->u.nack.code,
                      frame->u.nack.text);
-  reject(conn, frame->u.nack.lane, frame->u.nack.number, STW_CAUSE_BAD_PAYLOAD, detail);
+  stwi_conn_session_reject(conn, frame->u.nack.lane, frame->u.nack.number, STW_CAUSE_BAD_PAYLOAD,
+                           detail);
 }
 
 static uint64_t bounded_ms(uint64_t ms) {
@@ -350,6 +388,7 @@ static void on_goaway(struct stwi_conn *conn, const struct stwi_sframe *frame) {
                                   .spread_ms = bounded_ms(frame->u.goaway.spread_ms)};
   if (conn->state != STW_STATE_ONLINE || !stwi_conn_can_hedge(conn))
     return; /* the hint paces what follows the server's close */
+  stwi_conn_next_endpoint(conn, conn->active->endpoint);
   uint64_t spread = conn->hint.spread_ms * STWI_MS;
   conn->migrate_at = conn->core->now + conn->hint.after_ms * STWI_MS +
                      stwi_random_below(&conn->random, spread + 1);
@@ -442,225 +481,4 @@ void stwi_conn_session_message(struct stwi_conn *conn, struct stwi_link *link,
     on_message(conn, link, &frame, &news, hold_payload(conn, &news, item, bytes, size));
   else
     act(conn, link, &frame, &news);
-}
-
-/* ---- messages out ---- */
-
-/* DATA ahead of WELCOME: where the last WELCOME of this endpoint allowed it. */
-static bool is_optimistic(const struct stwi_conn *conn) {
-  const struct stwi_session_client *session = &conn->session;
-  return session->phase == STWI_SCLIENT_WAITING && session->saved.is_welcomed &&
-         (session->caps & STWI_SF_CAP_OPTIMISTIC) != 0 && !session->has_renewed &&
-         conn->optimistic_endpoint == conn->active->endpoint;
-}
-
-bool stwi_conn_session_carries(const struct stwi_conn *conn) {
-  if (!is_committed(conn))
-    return false;
-  if (is_optimistic(conn))
-    return true;
-  return stwi_conn_is_live(conn) && conn->active->phase == STW_PHASE_UP;
-}
-
-bool stwi_conn_session_takes_opening(const struct stwi_conn *conn) {
-  return conn->session.phase == STWI_SCLIENT_UP && is_committed(conn);
-}
-
-struct stwi_msg *stwi_conn_session_next(struct stwi_conn *conn, stw_lane lane) {
-  struct stwi_outbox *outbox = &conn->lanes[lane];
-  const struct stwi_session_client *session = &conn->session;
-  struct stwi_msg *msg;
-  while ((msg = stwi_outbox_next(outbox, conn->core->now)) != NULL) {
-    uint64_t max = session->peer_message_max;
-    if (max == 0 || msg->size <= max)
-      break;
-    char detail[80];
-    snprintf(detail, sizeof detail, "the server takes messages up to %llu bytes",
-             (unsigned long long)max);
-    reject(conn, lane, msg->number, STW_CAUSE_TOO_BIG, detail);
-  }
-  if (msg == NULL)
-    return NULL;
-  const struct stwi_outbox *beside = &conn->lanes[STW_LANE_COUNT - 1 - lane];
-  bool has_window =
-      stwi_sclient_has_window(session, outbox->inflight + beside->inflight,
-                              outbox->inflight_bytes + beside->inflight_bytes, msg->size);
-  return has_window ? msg : NULL;
-}
-
-static bool put_sframe(struct stwi_conn *conn, struct stwi_writer *w,
-                       const struct stwi_sframe *frame, const void *payload, size_t size) {
-  uint8_t head[STWI_SESSION_HEAD];
-  size_t used = conn->core->codec->encode(frame, head, sizeof head);
-  return used > 0 && stwi_conn_put_frame(conn, w, STWI_OP_BINARY, true, head, used, payload, size);
-}
-
-/* Room for a hole's GAP and the message behind it, or for neither. */
-static bool put_hole(struct stwi_conn *conn, struct stwi_writer *w, const struct stwi_msg *msg) {
-  struct stwi_sframe gap;
-  stw_lane lane = (stw_lane)msg->lane;
-  if (!stwi_sclient_hole(&conn->session, lane, msg->number, &gap))
-    return true;
-  if (!put_sframe(conn, w, &gap, NULL, 0))
-    return false;
-  stwi_sclient_wrote(&conn->session, lane, msg->number - 1);
-  return true;
-}
-
-int64_t stwi_conn_session_put_message(struct stwi_conn *conn, struct stwi_writer *w,
-                                      const struct stwi_msg *msg, uint32_t at) {
-  uint32_t left = msg->size - at;
-  uint32_t size = left < STWI_PART_BYTES ? left : STWI_PART_BYTES;
-  bool is_last = size == left;
-  bool is_replay =
-      msg->attempts > (at > 0 ? 1u : 0u) || msg->number <= conn->maybe_written[msg->lane];
-  struct stwi_sframe frame;
-  frame.type = is_last ? STWI_SF_DATA : STWI_SF_PART;
-  frame.u.data.lane = (stw_lane)msg->lane;
-  frame.u.data.number = msg->number;
-  frame.u.data.flags = 0;
-  if (is_last)
-    frame.u.data.flags = (msg->is_text ? STWI_SF_TEXT : 0u) | (is_replay ? STWI_SF_REPLAY : 0u);
-  frame.u.data.payload = stwi_msg_body(msg) + at;
-  frame.u.data.size = size;
-  if (!put_hole(conn, w, msg) || !put_sframe(conn, w, &frame, frame.u.data.payload, size))
-    return -1;
-  if (is_last)
-    stwi_sclient_wrote(&conn->session, (stw_lane)msg->lane, msg->number);
-  return (int64_t)size;
-}
-
-bool stwi_conn_session_put_opening(struct stwi_conn *conn, struct stwi_writer *w,
-                                   const struct stwi_opening_item *item) {
-  struct stwi_sframe frame = {.type = STWI_SF_DATA};
-  frame.u.data.flags = item->is_text ? STWI_SF_TEXT : 0u;
-  frame.u.data.payload = stwi_opening_body(item);
-  frame.u.data.size = item->size;
-  return put_sframe(conn, w, &frame, frame.u.data.payload, item->size);
-}
-
-/* ---- control frames ---- */
-
-/* What the host supplied as token; "" where it logs in otherwise. */
-static struct stwi_text auth_token(const struct stwi_conn *conn) {
-  const struct stwi_credentials *credentials = &conn->credentials;
-  struct stwi_text token = {"", 0};
-  if (!credentials->has_token || credentials->headers == NULL)
-    return token;
-  token.data = credentials->headers[1];
-  if (strncmp(token.data, BEARER, strlen(BEARER)) == 0)
-    token.data += strlen(BEARER);
-  token.size = strlen(token.data);
-  return token;
-}
-
-void stwi_conn_session_auth(struct stwi_conn *conn) {
-  conn->is_auth_due = auth_token(conn).size > 0;
-  if (!conn->is_auth_due && stwi_conn_can_hedge(conn))
-    stwi_conn_apply(conn, STWI_LINK_AUTH_EXPIRING, STW_CAUSE_AUTH_EXPIRING);
-}
-
-static bool has_control(const struct stwi_conn *conn, bool is_last) {
-  if (!is_committed(conn))
-    return false;
-  stwi_time due = stwi_sclient_deadline(&conn->session);
-  return due <= conn->core->now || (is_last && due != STWI_NEVER);
-}
-
-size_t stwi_conn_session_room(const struct stwi_conn *conn) {
-  size_t room = 0;
-  if (conn->session.phase == STWI_SCLIENT_HELLO && is_committed(conn))
-    room += FRAME_ROOM + STWI_SFRAME_HEAD_MAX + auth_token(conn).size;
-  if (conn->is_auth_due && is_committed(conn))
-    room += FRAME_ROOM + auth_token(conn).size;
-  if (has_control(conn, false))
-    room += (STWI_SCLIENT_PONGS_MAX + STW_LANE_COUNT) * FRAME_ROOM;
-  return room;
-}
-
-/* A frame whose texts may be long. */
-static bool put_long(struct stwi_conn *conn, struct stwi_writer *w, const struct stwi_sframe *frame,
-                     size_t texts) {
-  size_t max = STWI_SFRAME_HEAD_MAX + texts;
-  uint8_t *bytes = stwi_alloc(max);
-  if (bytes == NULL)
-    return false;
-  size_t used = conn->core->codec->encode(frame, bytes, max);
-  bool is_put =
-      used > 0 && stwi_conn_put_frame(conn, w, STWI_OP_BINARY, true, bytes, used, NULL, 0);
-  memset(bytes, 0, max); /* tokens */
-  stwi_free(bytes);
-  return is_put;
-}
-
-static void fill_place(const struct stwi_conn *conn, struct stwi_sclient_place *place) {
-  const struct stwi_conn_config *config = conn->config;
-  memset(place, 0, sizeof *place);
-  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
-    const struct stwi_msg *first = stwi_outbox_after(&conn->lanes[lane], 0);
-    place->next[lane] = conn->lanes[lane].taken + 1;
-    place->lowest[lane] = first == NULL ? place->next[lane] : first->number;
-  }
-  place->window_bytes = config->inbound_buffer;
-  place->idle_ms = config->has_heartbeat ? config->heartbeat_interval_ns / STWI_MS : 0;
-  place->auth = auth_token(conn);
-}
-
-static void put_hello(struct stwi_conn *conn, struct stwi_writer *w) {
-  if (!conn->session.has_cid) {
-    uint8_t cid[STWI_CID_BYTES];
-    if (!stwi_core_random(conn->core, cid, sizeof cid)) {
-      stwi_conn_dirty(conn);
-      return;
-    }
-    stwi_sclient_renew(&conn->session, cid);
-  }
-  struct stwi_sclient_place place;
-  struct stwi_sframe hello;
-  fill_place(conn, &place);
-  stwi_sclient_hello(&conn->session, &place, &hello);
-  if (put_long(conn, w, &hello, place.auth.size))
-    return;
-  conn->session.phase = STWI_SCLIENT_HELLO; /* once more, with memory or entropy */
-  stwi_conn_dirty(conn);
-}
-
-static void put_controls(struct stwi_conn *conn, struct stwi_writer *w, bool is_last) {
-  struct stwi_sframe frame;
-  while ((size_t)(w->end - w->at) >= FRAME_ROOM && has_control(conn, is_last)) {
-    if (!stwi_sclient_next_control(&conn->session, conn->core->now, is_last, &frame))
-      return;
-    put_sframe(conn, w, &frame, NULL, 0);
-  }
-}
-
-void stwi_conn_session_put(struct stwi_conn *conn, struct stwi_writer *w) {
-  if (!is_committed(conn))
-    return;
-  if (conn->session.phase == STWI_SCLIENT_HELLO)
-    put_hello(conn, w);
-  put_controls(conn, w, false);
-  if (!conn->is_auth_due || conn->session.phase != STWI_SCLIENT_UP)
-    return;
-  struct stwi_sframe auth = {.type = STWI_SF_AUTH, .u.auth = {.token = auth_token(conn)}};
-  conn->is_auth_due = !put_long(conn, w, &auth, auth.u.auth.token.size);
-}
-
-bool stwi_conn_session_flush(struct stwi_conn *conn) {
-  struct stwi_link *link = conn->active;
-  struct stwi_writer w;
-  if (!link->is_session || link->is_writing || !has_control(conn, true))
-    return false;
-  if (!stwi_conn_begin_write(conn, &w, (STWI_SCLIENT_PONGS_MAX + STW_LANE_COUNT) * FRAME_ROOM))
-    return false;
-  put_controls(conn, &w, true);
-  stwi_conn_finish_write(conn, link, &w);
-  return link->is_writing;
-}
-
-stwi_time stwi_conn_session_deadline(const struct stwi_conn *conn) {
-  const struct stwi_link *link = conn->active;
-  if (link == NULL || !link->is_session || link->is_writing || !is_committed(conn))
-    return STWI_NEVER;
-  return stwi_sclient_deadline(&conn->session);
 }

@@ -109,6 +109,7 @@ static void end(struct stwi_conn *conn) {
   conn->next_at = conn->dial_at = 0;
   conn->credentials.is_waiting = false;
   conn->is_closing = false;
+  stwi_conn_session_leave(conn);
 }
 
 static void perform_dials(struct stwi_conn *conn, unsigned actions) {

@@ -171,6 +171,8 @@ static void open_conn(struct stwi_core *core, const struct stwi_input *input) {
 }
 
 static void forget_conn(struct stwi_core *core, struct stwi_conn *conn) {
+  if (!conn->has_ended)
+    stwi_conn_session_leave(conn);
   stwi_heap_set(&core->heap, conn->slot, STWI_NEVER);
   undirty(conn);
   core->conns[conn->slot] = NULL;

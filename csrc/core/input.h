@@ -62,6 +62,10 @@ struct stwi_session_saved {
   bool is_welcomed;     /* `incarnation` and `token` are set */
   uint8_t token[32];
   uint64_t processed[STW_LANE_COUNT]; /* inbound: by the host */
+  /* Outbound: since the store was opened and until WELCOME, the next number as it was found, over
+   * as many processes as that takes; 0: WELCOME came.  A server that has this number knows messages
+   * that the store has lost. */
+  uint64_t found_next[STW_LANE_COUNT];
 };
 
 /* What a conn begins with: read from its store, or nothing but a fresh session. */

@@ -290,3 +290,13 @@ void stwi_lanes_tell_all(struct stwi_outbox lanes[STW_LANE_COUNT]) {
   for (uint64_t at = 0; (item = stwi_parked_after(lanes[0].parked, at)) != NULL; at = item->serial)
     stwi_outbox_tell(&lanes[item->msg->lane], STWI_STORE_PARK, item->msg);
 }
+
+void stwi_lanes_tell_written(struct stwi_outbox lanes[STW_LANE_COUNT]) {
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    const struct stwi_msg *msg;
+    for (uint64_t at = 0; (msg = stwi_outbox_after(&lanes[lane], at)) != NULL; at = msg->number) {
+      if (msg->attempts > 0)
+        stwi_outbox_tell(&lanes[lane], STWI_STORE_PUT, msg);
+    }
+  }
+}

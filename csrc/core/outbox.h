@@ -195,6 +195,8 @@ stw_status stwi_lanes_edit(struct stwi_outbox lanes[STW_LANE_COUNT], stw_message
 stwi_time stwi_lanes_expire(struct stwi_outbox lanes[STW_LANE_COUNT], stwi_time now);
 /* Tells the store everything again: PUT and PARK. */
 void stwi_lanes_tell_all(struct stwi_outbox lanes[STW_LANE_COUNT]);
+/* Tells the store of each standing message that was written that it was: PUT. */
+void stwi_lanes_tell_written(struct stwi_outbox lanes[STW_LANE_COUNT]);
 /* What the bounds count: standing in the lanes or held. */
 uint64_t stwi_lanes_messages(const struct stwi_outbox lanes[STW_LANE_COUNT]);
 uint64_t stwi_lanes_bytes(const struct stwi_outbox lanes[STW_LANE_COUNT]);

@@ -1,7 +1,8 @@
 /* seen.h: which numbers of one inbound lane have arrived: a cursor, for the sender numbers without
  * holes and tells each hole (GAP).
  *
- * Both roles of steadwire.v1 use it.  `accepted` is what the sender may forget, `processed` what
+ * The client's role of steadwire.v1 uses it.  The server's keeps three cursors: it may accept later
+ * than it receives.  `accepted` is what the sender may forget, `processed` what
  * the application is done with.
  */
 #ifndef STWI_CORE_SEEN_H

@@ -2,17 +2,22 @@
 
 #include <string.h>
 
+static const struct stwi_ack_policy ack_policy = {
+    .messages = STWI_ACK_MESSAGES,
+    .bytes = STWI_ACK_BYTES,
+    .after_ns = STWI_ACK_AFTER_MS * STWI_MS,
+};
+
 static void forget_acks(struct stwi_session_client *client) {
-  client->unacked_messages = 0;
-  client->unacked_bytes = 0;
-  client->ack_at = STWI_NEVER;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    stwi_ack_clear(&client->in[lane].ack);
 }
 
 void stwi_sclient_init(struct stwi_session_client *client, const struct stwi_session_saved *saved,
                        const uint64_t *inbound_from, uint64_t message_max) {
   memset(client, 0, sizeof *client);
   client->message_max = message_max;
-  client->ack_at = STWI_NEVER;
+  forget_acks(client);
   if (saved != NULL) {
     client->saved = *saved;
     client->has_cid = true;
@@ -51,8 +56,6 @@ void stwi_sclient_link(struct stwi_session_client *client) {
   client->phase = STWI_SCLIENT_HELLO;
   client->has_renewed = false;
   client->pong_count = 0;
-  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
-    client->in[lane].is_owed = false;
   forget_acks(client);
 }
 
@@ -89,11 +92,11 @@ void stwi_sclient_hello(struct stwi_session_client *client, const struct stwi_sc
   memcpy(hello->token, client->saved.token, STWI_TOKEN_BYTES);
   hello->incarnation = client->saved.incarnation;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
-    struct stwi_sclient_in *in = &client->in[lane];
+    const struct stwi_seen *seen = &client->in[lane].seen;
     hello->lowest[lane] = place->lowest[lane];
     hello->next[lane] = place->next[lane];
-    hello->received[lane] = in->told_accepted = in->seen.accepted;
-    hello->processed[lane] = in->told_processed = in->seen.processed;
+    hello->received[lane] = seen->accepted;
+    hello->processed[lane] = seen->processed;
     client->out[lane].next = client->out[lane].acked + 1;
     client->given[lane] = place->next[lane];
   }
@@ -103,6 +106,7 @@ void stwi_sclient_hello(struct stwi_session_client *client, const struct stwi_sc
   hello->message_max = client->message_max;
   hello->idle_ms = place->idle_ms;
   hello->auth = place->auth;
+  forget_acks(client);
   client->phase = STWI_SCLIENT_WAITING;
 }
 
@@ -124,6 +128,8 @@ static const char *welcome_fault(const struct stwi_session_client *client,
       return "WELCOME acknowledges a number that was never given";
     if (welcome->received[lane] < client->out[lane].acked)
       return "WELCOME takes back an acknowledgement";
+    if (welcome->processed[lane] < client->out[lane].processed)
+      return "WELCOME takes back what was processed";
     if (welcome->next[lane] <= in->seen.accepted)
       return "WELCOME takes back numbers that have arrived";
     if (welcome->lowest[lane] > welcome->next[lane])
@@ -184,8 +190,7 @@ static void on_welcome(struct stwi_session_client *client, const struct stwi_sf_
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
     struct stwi_sclient_out *out = &client->out[lane];
     out->acked = welcome->received[lane];
-    if (welcome->processed[lane] > out->processed)
-      out->processed = welcome->processed[lane];
+    out->processed = welcome->processed[lane];
     if (out->next <= out->acked)
       out->next = out->acked + 1;
   }
@@ -203,17 +208,9 @@ static void on_refuse(struct stwi_session_client *client, const struct stwi_sfra
 
 /* ---- inbound messages ---- */
 
-static void owe_ack(struct stwi_session_client *client, stwi_time at) {
-  if (at < client->ack_at)
-    client->ack_at = at;
-}
-
-static void arrived(struct stwi_session_client *client, stw_lane lane, size_t size, stwi_time now) {
-  client->unacked_messages++;
-  client->unacked_bytes += size;
-  bool is_now = lane == STW_LANE_CONTROL || client->unacked_messages >= STWI_SCLIENT_ACK_MESSAGES ||
-                client->unacked_bytes >= STWI_SCLIENT_ACK_BYTES;
-  owe_ack(client, is_now ? now : now + STWI_SCLIENT_ACK_AFTER);
+static void owe_ack(struct stwi_session_client *client, stw_lane lane, uint64_t messages,
+                    uint64_t bytes, stwi_time now) {
+  stwi_ack_owe(&client->in[lane].ack, &ack_policy, messages, bytes, lane == STW_LANE_CONTROL, now);
 }
 
 static bool add_part(struct stwi_session_client *client, const struct stwi_sframe *frame,
@@ -265,12 +262,15 @@ static void on_data(struct stwi_session_client *client, const struct stwi_sframe
   stw_lane lane = frame->u.data.lane;
   struct stwi_sclient_in *in = &client->in[lane];
   uint64_t number = frame->u.data.number;
-  if (number != 0 && !is_next(client, frame, news)) {
-    in->is_owed = true;
-    owe_ack(client, now);
+  if (number == 0 && in->parts.is_begun) {
+    broken(news, "DATA without a number between the parts of a message");
     return;
   }
-  bool is_whole = number == 0 || !in->parts.is_begun;
+  if (number != 0 && !is_next(client, frame, news)) {
+    owe_ack(client, lane, 0, 0, now);
+    return;
+  }
+  bool is_whole = !in->parts.is_begun;
   if (is_whole && frame->u.data.size > client->message_max) {
     broken(news, "a message is over max_message");
     news->u.broken.code = 1009;
@@ -287,7 +287,7 @@ static void on_data(struct stwi_session_client *client, const struct stwi_sframe
   in->parts.data = NULL; /* the caller's */
   stwi_parts_drop(&in->parts);
   stwi_seen_take(&in->seen, number);
-  arrived(client, lane, news->u.message.size, now);
+  owe_ack(client, lane, 1, news->u.message.size, now);
 }
 
 void stwi_sclient_untake(struct stwi_session_client *client, stw_lane lane, uint64_t number) {
@@ -306,8 +306,7 @@ static void on_gap(struct stwi_session_client *client, const struct stwi_sframe 
     broken(news, "GAP begins past the next number of its lane");
     return;
   case STWI_SEEN_DUPLICATE:
-    in->is_owed = true;
-    owe_ack(client, now);
+    owe_ack(client, lane, 0, 0, now);
     return;
   case STWI_SEEN_NEW:
     break;
@@ -316,7 +315,7 @@ static void on_gap(struct stwi_session_client *client, const struct stwi_sframe 
   news->kind = STWI_SNEWS_GAP;
   news->u.gap.from = known + 1;
   news->u.gap.to = frame->u.gap.to;
-  arrived(client, lane, 0, now);
+  owe_ack(client, lane, 0, 0, now);
 }
 
 /* ---- evidence about what was sent ---- */
@@ -455,28 +454,25 @@ bool stwi_sclient_processed(struct stwi_session_client *client, stw_lane lane, u
                             stwi_time now) {
   if (!stwi_seen_done(&client->in[lane].seen, number))
     return false;
-  if (client->phase == STWI_SCLIENT_UP)
-    owe_ack(client, now + STWI_SCLIENT_ACK_AFTER);
+  if (client->phase == STWI_SCLIENT_UP || client->phase == STWI_SCLIENT_WAITING)
+    owe_ack(client, lane, 0, 0, now);
   return true;
 }
 
-static bool next_ack(struct stwi_session_client *client, struct stwi_sframe *frame) {
+static bool next_ack(struct stwi_session_client *client, stwi_time due, struct stwi_sframe *frame) {
   for (unsigned i = 0; i < STW_LANE_COUNT; i++) {
     unsigned lane = STW_LANE_COUNT - 1 - i; /* the control lane first */
     struct stwi_sclient_in *in = &client->in[lane];
-    bool is_told =
-        in->told_accepted == in->seen.accepted && in->told_processed == in->seen.processed;
-    if (is_told && !in->is_owed)
+    if (in->ack.at > due)
       continue;
-    in->is_owed = false;
+    stwi_ack_clear(&in->ack);
     frame->type = STWI_SF_ACK;
     frame->u.ack.lane = (stw_lane)lane;
-    frame->u.ack.accepted = in->told_accepted = in->seen.accepted;
-    frame->u.ack.processed = in->told_processed = in->seen.processed;
+    frame->u.ack.accepted = in->seen.accepted;
+    frame->u.ack.processed = in->seen.processed;
     frame->u.ack.has_processed = true;
     return true;
   }
-  forget_acks(client);
   return false;
 }
 
@@ -492,13 +488,16 @@ bool stwi_sclient_next_control(struct stwi_session_client *client, stwi_time now
     memmove(client->pongs, client->pongs + 1, client->pong_count * sizeof client->pongs[0]);
     return true;
   }
-  if (client->ack_at > now && !(is_last && client->ack_at != STWI_NEVER))
-    return false;
-  return next_ack(client, frame);
+  return next_ack(client, is_last ? STWI_NEVER - 1 : now, frame);
 }
 
 stwi_time stwi_sclient_deadline(const struct stwi_session_client *client) {
   if (client->phase != STWI_SCLIENT_UP)
     return STWI_NEVER;
-  return client->pong_count > 0 ? 0 : client->ack_at;
+  if (client->pong_count > 0)
+    return 0;
+  stwi_time at = STWI_NEVER;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    at = client->in[lane].ack.at < at ? client->in[lane].ack.at : at;
+  return at;
 }

@@ -11,14 +11,12 @@
 #ifndef STWI_CORE_SESSION_CLIENT_H
 #define STWI_CORE_SESSION_CLIENT_H
 
+#include "core/ack_due.h"
 #include "core/input.h"
 #include "core/parts.h"
 #include "core/seen.h"
 #include "core/session_frame.h"
 
-#define STWI_SCLIENT_ACK_MESSAGES 32u
-#define STWI_SCLIENT_ACK_BYTES 65536u
-#define STWI_SCLIENT_ACK_AFTER (50 * STWI_MS)
 #define STWI_SCLIENT_PART_BYTES 65536u
 #define STWI_SCLIENT_WINDOW_MESSAGES 1024u
 #define STWI_SCLIENT_PONGS_MAX 8u
@@ -39,9 +37,8 @@ struct stwi_sclient_out {
 
 struct stwi_sclient_in {
   struct stwi_seen seen;
-  uint64_t told_accepted, told_processed; /* by HELLO or ACK on this link */
-  bool is_owed;                           /* an ACK although nothing moved: for a duplicate */
-  struct stwi_parts parts;                /* of the next message */
+  struct stwi_ack_due ack;
+  struct stwi_parts parts; /* of the next message */
 };
 
 struct stwi_session_client {
@@ -57,10 +54,6 @@ struct stwi_session_client {
   /* the server's, of the last WELCOME */
   uint32_t caps;
   uint64_t window_messages, window_bytes, peer_message_max; /* 0: no bound */
-  /* ACKs owed */
-  uint32_t unacked_messages;
-  uint64_t unacked_bytes;
-  stwi_time ack_at; /* STWI_NEVER: none */
   /* PONGs owed; the oldest give way */
   struct {
     uint64_t n, t;

@@ -30,9 +30,9 @@ static void complete(stw_session_options *options) {
   default_to(&options->part_bytes, 64 * KIB);
   default_to(&options->ring_ms, 120 * 1000);
   default_to(&options->watermark_ms, 24 * 3600 * 1000);
-  default_to(&options->ack_messages, 32);
-  default_to(&options->ack_bytes, 64 * KIB);
-  default_to(&options->ack_ms, 50);
+  default_to(&options->ack_messages, STWI_ACK_MESSAGES);
+  default_to(&options->ack_bytes, STWI_ACK_BYTES);
+  default_to(&options->ack_ms, STWI_ACK_AFTER_MS);
 }
 
 static stw_status check_options(struct stwi_server *server) {
@@ -71,8 +71,13 @@ stw_status stwi_server_init(struct stwi_server *server, const stw_session_option
     struct stwi_server_lane *lane = &server->lanes[i];
     stwi_ring_init(&lane->ring, server->options.ring_messages, server->options.ring_bytes);
     lane->next = lane->cursor = 1;
-    lane->ack_since = STW_SESSION_NEVER;
+    stwi_ack_clear(&lane->ack);
   }
+  server->ack_policy = (struct stwi_ack_policy){
+      .messages = server->options.ack_messages,
+      .bytes = server->options.ack_bytes,
+      .after_ns = server->options.ack_ms * 1000000u,
+  };
   return STW_OK;
 }
 
@@ -92,6 +97,7 @@ void stwi_server_fini(struct stwi_server *server) {
   stwi_server_drop_parts(server);
   for (int i = 0; i < STW_LANE_COUNT; i++) {
     drop_orphan(&server->lanes[i]);
+    stwi_unaccepted_fini(&server->lanes[i].unaccepted);
     stwi_ring_fini(&server->lanes[i].ring);
   }
 }
@@ -195,6 +201,15 @@ static void rotate(struct stwi_server *server, const struct stwi_sf_hello *hello
   memcpy(server->token, claim->random + sizeof server->sid, STWI_TOKEN_BYTES);
 }
 
+/* Beyond this our own numbers could run out. */
+static bool can_begin(const struct stwi_sf_hello *hello) {
+  for (int i = 0; i < STW_LANE_COUNT; i++) {
+    if (hello->received[i] > NUMBER_MAX / 2)
+      return false;
+  }
+  return true;
+}
+
 static void begin(struct stwi_server *server, const struct stwi_sf_hello *hello,
                   const char *principal) {
   memcpy(server->cid, hello->cid, STWI_CID_BYTES);
@@ -219,12 +234,10 @@ static void reset_lane(struct stwi_server *server, struct stwi_server_lane *lane
   lane->offset = 0;
   lane->cursor = had + 1;
   lane->client_had = lane->client_accepted = had;
+  lane->client_said = processed;
   lane->inflight_messages = lane->inflight_bytes = 0;
-  lane->told_accepted = lane->accepted;
-  lane->told_processed = lane->processed;
-  lane->ack_count = lane->ack_bytes = 0;
-  lane->ack_since = STW_SESSION_NEVER;
-  lane->is_ack_now = false;
+  lane->gone_messages = lane->gone_bytes = 0;
+  stwi_ack_clear(&lane->ack);
   stwi_server_client_has(server, lane, had, processed);
 }
 
@@ -268,6 +281,8 @@ stw_status stwi_server_open(struct stwi_server *server, const struct stwi_sf_hel
   if (*refusal != STW_REFUSAL_NONE)
     return STW_OK;
   const bool was_known = server->is_known;
+  if (!was_known && !can_begin(hello))
+    return REFUSE(server, STW_E_PROTOCOL, "HELLO: rx of a new session is over 2^62");
   if (!was_known)
     begin(server, hello, principal);
   rotate(server, hello, claim);
@@ -304,9 +319,10 @@ stw_status stwi_server_accept(struct stwi_server *server, stw_lane which, uint64
   }
   if (upto <= lane->accepted)
     return STW_OK;
-  const uint64_t count = upto - lane->accepted;
+  uint64_t messages, bytes;
+  stwi_unaccepted_accept(&lane->unaccepted, upto, &messages, &bytes);
   lane->accepted = upto;
-  stwi_server_arm_ack(server, lane, count, now);
+  stwi_server_owe_ack(server, which, messages, bytes, now);
   return STW_OK;
 }
 
@@ -322,7 +338,7 @@ stw_status stwi_server_processed(struct stwi_server *server, stw_lane which, uin
   if (upto <= lane->processed)
     return STW_OK;
   lane->processed = upto;
-  stwi_server_arm_ack(server, lane, 0, now);
+  stwi_server_owe_ack(server, which, 0, 0, now);
   return STW_OK;
 }
 
@@ -333,9 +349,10 @@ static void give_way(struct stwi_server_lane *lane) {
   const struct stwi_ring_entry entry = stwi_ring_pop(&lane->ring);
   const bool is_begun = entry.number == lane->cursor && lane->offset > 0;
   const bool is_written = entry.number < lane->cursor && entry.number > lane->client_accepted;
-  if (is_begun || (is_written && lane->inflight_messages > 0)) {
-    lane->inflight_messages--;
-    lane->inflight_bytes -= entry.size;
+  if (is_begun || is_written) {
+    lane->gone_messages++;
+    lane->gone_bytes += entry.size;
+    lane->gone_upto = entry.number;
   }
   if (is_begun)
     lane->orphan = entry;
@@ -381,6 +398,11 @@ void stwi_server_client_has(struct stwi_server *server, struct stwi_server_lane 
       break;
     lane->inflight_messages--;
     lane->inflight_bytes -= entry->size;
+  }
+  if (lane->gone_messages > 0 && accepted >= lane->gone_upto) {
+    lane->inflight_messages -= lane->gone_messages;
+    lane->inflight_bytes -= lane->gone_bytes;
+    lane->gone_messages = lane->gone_bytes = 0;
   }
   if (accepted > lane->client_accepted)
     lane->client_accepted = accepted;

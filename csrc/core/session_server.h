@@ -7,9 +7,11 @@
 #ifndef STWI_CORE_SESSION_SERVER_H
 #define STWI_CORE_SESSION_SERVER_H
 
+#include "core/ack_due.h"
 #include "core/parts.h"
 #include "core/session_frame.h"
 #include "core/session_ring.h"
+#include "core/unaccepted.h"
 
 #include <steadwire/session.h>
 
@@ -17,32 +19,25 @@
 enum { STWI_CLOSE_PROTOCOL = 4400, STWI_CLOSE_REPLACED = 4409 };
 enum { STWI_CLOSE_TEXT = 1007, STWI_CLOSE_TOO_BIG = 1009, STWI_CLOSE_MEMORY = 1013 };
 
-/* What arrived and is not accepted, counted from above without keeping sizes: everything after the
- * last mark, and everything between the two marks while the older one is not accepted. */
-struct stwi_server_window {
-  uint64_t mark;
-  uint64_t messages_before, messages_after, bytes_before, bytes_after;
-};
-
 struct stwi_server_lane {
   /* inbound */
   uint64_t received, accepted, processed;
   uint64_t duplicates;
-  uint64_t told_accepted, told_processed; /* in the last ACK or WELCOME */
-  uint64_t ack_count, ack_bytes;          /* since then */
-  uint64_t ack_since;                     /* STW_SESSION_NEVER: no ACK is due */
-  bool is_ack_now;
-  struct stwi_server_window window;
+  struct stwi_ack_due ack;
+  struct stwi_unaccepted unaccepted;
   struct stwi_parts parts; /* of the next message */
   bool are_parts_lent;     /* handed over with the last item: free now */
   /* outbound */
   struct stwi_ring ring;
-  uint64_t next;       /* number of the next message */
-  uint64_t cursor;     /* number the link expects next */
-  uint64_t client_had; /* `received` of the link's HELLO */
-  uint64_t client_accepted, client_processed;
+  uint64_t next;                       /* number of the next message */
+  uint64_t cursor;                     /* number the link expects next */
+  uint64_t client_had;                 /* `received` of the link's HELLO */
+  uint64_t client_accepted;            /* on this link */
+  uint64_t client_processed;           /* on any */
+  uint64_t client_said;                /* to be processed, on this link */
   uint64_t forgotten, overflowed_upto; /* numbers up to these left the ring: done with; full */
-  uint64_t inflight_messages, inflight_bytes;
+  uint64_t inflight_messages, inflight_bytes;    /* written and unaccepted, on this link */
+  uint64_t gone_messages, gone_bytes, gone_upto; /* of these, what left the ring; up to a number */
   size_t offset;                 /* bytes of the message at the cursor gone out as parts */
   bool is_replay;                /* of the message at the cursor, once begun */
   struct stwi_ring_entry orphan; /* it was dropped while going out; data NULL: was not */
@@ -51,6 +46,7 @@ struct stwi_server_lane {
 
 struct stwi_server {
   stw_session_options options; /* complete: no zeros that mean defaults */
+  struct stwi_ack_policy ack_policy;
   char name[65];
   /* identity */
   uint8_t cid[STWI_CID_BYTES], sid[16];

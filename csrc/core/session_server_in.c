@@ -35,38 +35,24 @@ stw_status stwi_server_check_link(struct stwi_server *server, uint32_t link,
   return REFUSE(server, STW_E_STATE, "link %u is closed", link);
 }
 
-void stwi_server_arm_ack(struct stwi_server *server, struct stwi_server_lane *lane, uint64_t count,
-                         uint64_t now) {
-  lane->ack_count += count;
-  if (lane->ack_since == STW_SESSION_NEVER)
-    lane->ack_since = now;
-  const bool is_control = lane == &server->lanes[STW_LANE_CONTROL];
-  if (is_control || lane->ack_count >= server->options.ack_messages ||
-      lane->ack_bytes >= server->options.ack_bytes)
-    lane->is_ack_now = true;
+void stwi_server_owe_ack(struct stwi_server *server, stw_lane lane, uint64_t messages,
+                         uint64_t bytes, uint64_t now) {
+  const bool is_urgent = lane == STW_LANE_CONTROL;
+  stwi_ack_owe(&server->lanes[lane].ack, &server->ack_policy, messages, bytes, is_urgent, now);
 }
 
 /* ---- messages ---- */
 
-/* False where the client has sent more than it may have unaccepted.  The count errs by a factor of
- * two at most, so twice the window is granted. */
-static bool is_in_window(const struct stwi_server *server, struct stwi_server_lane *lane,
-                         size_t size) {
-  struct stwi_server_window *window = &lane->window;
-  if (lane->accepted >= window->mark) {
-    window->messages_before = window->messages_after;
-    window->bytes_before = window->bytes_after;
-    window->messages_after = window->bytes_after = 0;
-    window->mark = lane->received;
+/* Both lanes together; one message may always be on its way, however large. */
+static bool is_in_window(const struct stwi_server *server, size_t size) {
+  uint64_t messages = 0, bytes = 0;
+  for (int i = 0; i < STW_LANE_COUNT; i++) {
+    messages += server->lanes[i].unaccepted.count;
+    bytes += server->lanes[i].unaccepted.bytes;
   }
-  if (lane->accepted == lane->received)
-    *window = (struct stwi_server_window){.mark = lane->received};
-  window->messages_after++;
-  window->bytes_after += size;
   const stw_session_options *options = &server->options;
-  const uint64_t spare = 2 * options->message_max;
-  return window->messages_before + window->messages_after <= 2 * options->window_messages + 2 &&
-         window->bytes_before + window->bytes_after <= 2 * options->window_bytes + spare;
+  return messages == 0 ||
+         (messages < options->window_messages && bytes + size <= options->window_bytes);
 }
 
 /* E_MEMORY: nothing was added. */
@@ -119,6 +105,8 @@ static stw_status take_part(struct stwi_server *server, const struct stwi_sframe
                             uint64_t now, stw_session_item *item) {
   (void)now;
   struct stwi_server_lane *lane = &server->lanes[frame->u.data.lane];
+  if (frame->u.data.number == 0)
+    return VIOLATION(server, item, STWI_CLOSE_PROTOCOL, "PART without a number");
   if (is_duplicate(lane, frame))
     return STW_OK;
   const stw_status status = check_number(server, frame, item);
@@ -158,7 +146,7 @@ static stw_status take_data(struct stwi_server *server, const struct stwi_sframe
   struct stwi_server_lane *lane = &server->lanes[frame->u.data.lane];
   if (is_duplicate(lane, frame)) {
     lane->duplicates++;
-    stwi_server_arm_ack(server, lane, 1, now);
+    stwi_server_owe_ack(server, frame->u.data.lane, 0, 0, now);
     return STW_OK;
   }
   stw_status status = check_number(server, frame, item);
@@ -166,14 +154,15 @@ static stw_status take_data(struct stwi_server *server, const struct stwi_sframe
     status = give_message(server, frame, item);
   if (status != STW_OK || frame->u.data.number == 0)
     return status;
-  if (!is_in_window(server, lane, item->u.message.size)) {
+  if (!is_in_window(server, item->u.message.size)) {
     *item = (stw_session_item){.kind = STW_SESSION_NOTHING};
     return VIOLATION(server, item, STWI_CLOSE_PROTOCOL,
                      "more than the window of %llu messages and %llu bytes is unacknowledged",
                      (number)server->options.window_messages, (number)server->options.window_bytes);
   }
+  if (!stwi_unaccepted_add(&lane->unaccepted, lane->received + 1, item->u.message.size))
+    return REFUSE(server, STW_E_MEMORY, "no memory to count a message");
   lane->received++;
-  lane->ack_bytes += item->u.message.size;
   if (!server->options.accepts_later)
     return stwi_server_accept(server, frame->u.data.lane, lane->received, now);
   return STW_OK;
@@ -198,8 +187,9 @@ static stw_status take_gap(struct stwi_server *server, const struct stwi_sframe 
     return VIOLATION(server, item, STWI_CLOSE_PROTOCOL, "a gap of %llu to %llu where %llu is next",
                      (number)from, (number)to, (number)lane->received + 1);
   }
+  stwi_unaccepted_drop(&lane->unaccepted, from, to);
   if (to <= lane->received) {
-    stwi_server_arm_ack(server, lane, 1, now);
+    stwi_server_owe_ack(server, frame->u.gap.lane, 0, 0, now);
     return STW_OK;
   }
   stwi_parts_drop(&lane->parts);
@@ -220,14 +210,21 @@ static stw_status take_ack(struct stwi_server *server, const struct stwi_sframe 
   (void)now;
   struct stwi_server_lane *lane = &server->lanes[frame->u.ack.lane];
   const uint64_t accepted = frame->u.ack.accepted;
-  const uint64_t processed = frame->u.ack.has_processed ? frame->u.ack.processed : 0;
+  const uint64_t processed =
+      frame->u.ack.has_processed ? frame->u.ack.processed : lane->client_said;
   if (accepted >= lane->cursor || processed > accepted) {
     return VIOLATION(server, item, STWI_CLOSE_PROTOCOL,
                      "ACK of %llu, %llu where %llu was written last", (number)accepted,
                      (number)processed, (number)lane->cursor - 1);
   }
+  if (accepted < lane->client_accepted || processed < lane->client_said) {
+    return VIOLATION(server, item, STWI_CLOSE_PROTOCOL, "ACK of %llu, %llu takes back %llu, %llu",
+                     (number)accepted, (number)processed, (number)lane->client_accepted,
+                     (number)lane->client_said);
+  }
   if (accepted > lane->client_had)
     stwi_server_confirm(server);
+  lane->client_said = processed;
   const bool has_more = accepted > lane->client_accepted || processed > lane->client_processed;
   stwi_server_client_has(server, lane, accepted, processed);
   if (!has_more)

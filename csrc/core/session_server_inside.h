@@ -20,9 +20,9 @@ void stwi_server_confirm(struct stwi_server *server);
 /* Drops what was half received. */
 void stwi_server_drop_parts(struct stwi_server *server);
 
-/* An ACK of the lane is due within ack_ms, or at once. */
-void stwi_server_arm_ack(struct stwi_server *server, struct stwi_server_lane *lane, uint64_t count,
-                         uint64_t now);
+/* As stwi_ack_owe, for the lane. */
+void stwi_server_owe_ack(struct stwi_server *server, stw_lane lane, uint64_t messages,
+                         uint64_t bytes, uint64_t now);
 
 /* Takes what the client has of the lane: window, ring. */
 void stwi_server_client_has(struct stwi_server *server, struct stwi_server_lane *lane,

@@ -32,8 +32,8 @@ static void put_welcome(struct stwi_server *server, struct stwi_sframe *frame) {
   for (int i = 0; i < STW_LANE_COUNT; i++) {
     struct stwi_server_lane *lane = &server->lanes[i];
     const struct stwi_ring_entry *entry = stwi_ring_from(&lane->ring, lane->cursor);
-    welcome->received[i] = lane->told_accepted = lane->accepted;
-    welcome->processed[i] = lane->told_processed = lane->processed;
+    welcome->received[i] = lane->accepted;
+    welcome->processed[i] = lane->processed;
     welcome->lowest[i] = entry == NULL ? lane->next : entry->number;
     welcome->next[i] = lane->next;
   }
@@ -75,29 +75,17 @@ static void put_goaway(struct stwi_server *server, struct stwi_sframe *frame) {
 
 /* ---- acknowledgements ---- */
 
-static uint64_t ack_at(const struct stwi_server *server, const struct stwi_server_lane *lane) {
-  if (lane->ack_since == STW_SESSION_NEVER || lane->is_ack_now)
-    return lane->ack_since;
-  const uint64_t wait = server->options.ack_ms * 1000000u;
-  return lane->ack_since > STW_SESSION_NEVER - 1 - wait ? STW_SESSION_NEVER - 1
-                                                        : lane->ack_since + wait;
-}
-
 static bool put_ack(struct stwi_server *server, uint64_t now, stw_lane which,
                     struct stwi_sframe *frame) {
   struct stwi_server_lane *lane = &server->lanes[which];
-  if (lane->ack_since == STW_SESSION_NEVER)
-    return false;
-  if (!server->is_close_due && !lane->is_ack_now && now < ack_at(server, lane))
+  if (!stwi_ack_is_owed(&lane->ack) || (!server->is_close_due && lane->ack.at > now))
     return false;
   frame->type = STWI_SF_ACK;
   frame->u.ack.lane = which;
-  frame->u.ack.accepted = lane->told_accepted = lane->accepted;
+  frame->u.ack.accepted = lane->accepted;
   frame->u.ack.has_processed = server->options.says_processed;
-  frame->u.ack.processed = lane->told_processed = lane->processed;
-  lane->ack_count = lane->ack_bytes = 0;
-  lane->ack_since = STW_SESSION_NEVER;
-  lane->is_ack_now = false;
+  frame->u.ack.processed = lane->processed;
+  stwi_ack_clear(&lane->ack);
   return true;
 }
 
@@ -245,9 +233,8 @@ uint64_t stwi_server_deadline(const struct stwi_server *server) {
   if (!server->is_open || server->is_broken || server->has_closed)
     return at;
   for (int i = 0; i < STW_LANE_COUNT; i++) {
-    const uint64_t lane_at = ack_at(server, &server->lanes[i]);
-    if (lane_at < at)
-      at = lane_at;
+    if (server->lanes[i].ack.at < at)
+      at = server->lanes[i].ack.at;
   }
   return at;
 }

@@ -87,7 +87,7 @@ static const uint8_t *get_lane(const uint8_t *at, struct stwi_server_lane *lane)
 
 static bool is_sound(const struct stwi_server_lane *lane) {
   return lane->accepted <= NUMBER_MAX && lane->processed <= lane->accepted && lane->next >= 1 &&
-         lane->next <= NUMBER_MAX + 1 && lane->client_accepted < lane->next &&
+         lane->next <= NUMBER_MAX && lane->client_accepted < lane->next &&
          lane->client_processed < lane->next && lane->forgotten < lane->next;
 }
 
@@ -135,7 +135,7 @@ stw_status stwi_server_restore(struct stwi_server *server, stw_lane which, uint6
     return REFUSE(server, STW_E_STATE, "messages are restored after loading and before opening");
   const bool is_ascending =
       ring->count == 0 || stwi_ring_at(ring, ring->count - 1)->number < number;
-  if (number < 1 || number > NUMBER_MAX || !is_ascending) {
+  if (number < 1 || number >= NUMBER_MAX || !is_ascending) {
     return REFUSE(server, STW_E_STATE, "message %llu is not above the last one restored",
                   (unsigned long long)number);
   }

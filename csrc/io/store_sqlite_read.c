@@ -229,10 +229,14 @@ static bool take_meta(sqlite3_stmt *row, struct stwi_sql_meta *meta) {
   session->incarnation = (uint64_t)sqlite3_column_int64(row, 8);
   session->processed[STW_LANE_DATA] = (uint64_t)sqlite3_column_int64(row, 10);
   session->processed[STW_LANE_CONTROL] = (uint64_t)sqlite3_column_int64(row, 11);
+  session->found_next[STW_LANE_DATA] = (uint64_t)sqlite3_column_int64(row, 12);
+  session->found_next[STW_LANE_CONTROL] = (uint64_t)sqlite3_column_int64(row, 13);
   return take_bytes(row, 6, session->cid, sizeof session->cid) &&
          take_bytes(row, 9, session->token, sizeof session->token) &&
          meta->last[STW_LANE_DATA] < STWI_SQL_NUMBER_MAX &&
-         meta->last[STW_LANE_CONTROL] < STWI_SQL_NUMBER_MAX && (meta->stream & 1) == 0;
+         meta->last[STW_LANE_CONTROL] < STWI_SQL_NUMBER_MAX &&
+         session->found_next[STW_LANE_DATA] <= STWI_SQL_NUMBER_MAX &&
+         session->found_next[STW_LANE_CONTROL] <= STWI_SQL_NUMBER_MAX && (meta->stream & 1) == 0;
 }
 
 /* The row of meta lags behind: see the writer. */
@@ -258,7 +262,8 @@ int stwi_sql_read_meta(sqlite3 *db, struct stwi_sql_meta *meta) {
   int code = sqlite3_prepare_v2(
       db,
       "SELECT stream, level, is_clean, is_sorted, last_data, last_control, cid, is_welcomed, "
-      "incarnation, token, processed_data, processed_control FROM meta WHERE one = 1",
+      "incarnation, token, processed_data, processed_control, found_data, "
+      "found_control FROM meta WHERE one = 1",
       -1, &row, NULL);
   if (code == SQLITE_OK)
     code = sqlite3_step(row);

@@ -20,7 +20,8 @@ static const struct {
              "level INTEGER NOT NULL, is_clean INTEGER NOT NULL, is_sorted INTEGER NOT NULL, "
              "last_data INTEGER NOT NULL, last_control INTEGER NOT NULL, cid BLOB NOT NULL, "
              "is_welcomed INTEGER NOT NULL, incarnation INTEGER NOT NULL, token BLOB NOT NULL, "
-             "processed_data INTEGER NOT NULL, processed_control INTEGER NOT NULL) STRICT"},
+             "processed_data INTEGER NOT NULL, processed_control INTEGER NOT NULL, "
+             "found_data INTEGER NOT NULL, found_control INTEGER NOT NULL) STRICT"},
     {"outbox", "CREATE TABLE outbox(place INTEGER PRIMARY KEY, stream INTEGER NOT NULL, "
                "admission INTEGER NOT NULL, guarantee INTEGER NOT NULL, "
                "is_text INTEGER NOT NULL, attempts INTEGER NOT NULL, "
@@ -250,7 +251,8 @@ static int write_schema(sqlite3 *db) {
   for (size_t i = sizeof objects / sizeof objects[0]; i > 0 && code == SQLITE_OK; i--)
     code = stwi_sql_run(db, objects[i - 1].sql);
   if (code == SQLITE_OK)
-    code = stwi_sql_run(db, "INSERT INTO meta VALUES(1, 0, 0, 1, 1, 0, 0, x'', 0, 0, x'', 0, 0)");
+    code = stwi_sql_run(db,
+                        "INSERT INTO meta VALUES(1, 0, 0, 1, 1, 0, 0, x'', 0, 0, x'', 0, 0, 0, 0)");
   return code;
 }
 

@@ -16,7 +16,7 @@ static const char park_sql[] =
 static const char meta_sql[] =
     "UPDATE meta SET stream = ?, level = ?, is_clean = ?, is_sorted = ?, last_data = ?, "
     "last_control = ?, cid = ?, is_welcomed = ?, incarnation = ?, token = ?, processed_data = ?, "
-    "processed_control = ?";
+    "processed_control = ?, found_data = ?, found_control = ?";
 
 int stwi_sql_prepare(struct stwi_sql *sql) {
   const struct {
@@ -158,6 +158,8 @@ int stwi_sql_write_meta(struct stwi_sql *sql, const struct stwi_sql_meta *meta) 
   sqlite3_bind_blob(sql->meta, 10, session->token, sizeof session->token, SQLITE_STATIC);
   sqlite3_bind_int64(sql->meta, 11, (int64_t)session->processed[STW_LANE_DATA]);
   sqlite3_bind_int64(sql->meta, 12, (int64_t)session->processed[STW_LANE_CONTROL]);
+  sqlite3_bind_int64(sql->meta, 13, (int64_t)session->found_next[STW_LANE_DATA]);
+  sqlite3_bind_int64(sql->meta, 14, (int64_t)session->found_next[STW_LANE_CONTROL]);
   return step(sql->meta);
 }
 

@@ -11,10 +11,14 @@
 
 enum status { SENT, WITHDRAWN, UNSURE };
 
+/* Marks: a gap, and 1 << view: may be taken once more in it. */
+#define GAP (1u << STWI_VIEW_COUNT)
+#define REPEATS (GAP - 1)
+
 struct entry {
   uint32_t size;
   uint8_t status;
-  uint8_t is_gap;
+  uint8_t marks;
   uint8_t times[STWI_VIEW_COUNT]; /* stops at UINT8_MAX */
 };
 
@@ -25,6 +29,7 @@ struct stream {
   uint64_t last_number, number_capacity;
   uint64_t highest[STWI_VIEW_COUNT]; /* taken */
   uint64_t count[STWI_VIEW_COUNT];
+  uint64_t repeated[STWI_VIEW_COUNT];
 };
 
 struct stwi_checker {
@@ -183,6 +188,19 @@ void stwi_checker_unsure(struct stwi_checker *checker, uint32_t stream, uint64_t
     entry->status = UNSURE;
 }
 
+void stwi_checker_may_repeat(struct stwi_checker *checker, uint32_t stream, uint64_t serial) {
+  struct entry *entry = find(checker, stream, serial);
+  if (entry != NULL)
+    entry->marks |= REPEATS;
+}
+
+void stwi_checker_begin_anew(struct stwi_checker *checker, uint32_t stream) {
+  struct stream *at = &checker->streams[stream];
+  memset(at->highest, 0, sizeof at->highest);
+  for (uint64_t serial = 1; serial <= at->last; serial++)
+    at->entries[serial - 1].marks &= REPEATS;
+}
+
 static void say(char first[160], enum stwi_fault fault, uint32_t stream, uint64_t serial,
                 const char *how) {
   if (first[0] == '\0')
@@ -199,6 +217,13 @@ static void fault_now(struct stwi_checker *checker, enum stwi_view view, enum st
 static void take(struct stwi_checker *checker, enum stwi_view view, uint32_t stream,
                  uint64_t serial, struct entry *entry) {
   struct stream *at = &checker->streams[stream];
+  if (entry->times[view] > 0 && (entry->marks & 1u << view) != 0) {
+    entry->marks ^= (uint8_t)(1u << view);
+    at->repeated[view]++;
+    if (serial > at->highest[view])
+      at->highest[view] = serial;
+    return;
+  }
   if (entry->times[view] < UINT8_MAX)
     entry->times[view]++;
   if (entry->times[view] > 1) {
@@ -237,8 +262,11 @@ void stwi_checker_gap(struct stwi_checker *checker, uint32_t stream, uint64_t fr
     to = at->last_number;
   for (uint64_t number = from == 0 ? 1 : from; number <= to; number++) {
     struct entry *entry = find(checker, stream, at->serials[number - 1]);
-    if (entry != NULL)
-      entry->is_gap = 1;
+    if (entry == NULL)
+      continue;
+    const bool is_over = entry->status == UNSURE && entry->times[STWI_VIEW_RAW] > 0;
+    if (!is_over)
+      entry->marks |= GAP;
   }
 }
 
@@ -267,13 +295,14 @@ static void sum_entry(const struct entry *entry, enum stwi_view view, uint32_t s
   if (is_taken && entry->status == WITHDRAWN) {
     verdict->faults[STWI_FAULT_UNEXPECTED]++;
     say(verdict->first, STWI_FAULT_UNEXPECTED, stream, serial, "was withdrawn, and taken");
-  } else if (is_taken && entry->is_gap) {
+  } else if (is_taken && (entry->marks & GAP) != 0) {
     verdict->faults[STWI_FAULT_UNEXPECTED]++;
     say(verdict->first, STWI_FAULT_UNEXPECTED, stream, serial, "was announced as a gap, and taken");
   } else if (!is_taken && entry->status == SENT) {
     verdict->faults[STWI_FAULT_LOST]++;
     say(verdict->first, STWI_FAULT_LOST, stream, serial,
-        entry->is_gap ? "was announced as a gap, but its sender kept it" : "was never taken");
+        (entry->marks & GAP) != 0 ? "was announced as a gap, but its sender kept it"
+                                  : "was never taken");
   }
 }
 
@@ -282,9 +311,11 @@ bool stwi_checker_verdict(const struct stwi_checker *checker, enum stwi_view vie
   memset(verdict, 0, sizeof *verdict);
   memcpy(verdict->faults, checker->faults[view], sizeof verdict->faults);
   memcpy(verdict->first, checker->first[view], sizeof verdict->first);
-  for (uint32_t i = 0; i < checker->stream_count; i++)
+  for (uint32_t i = 0; i < checker->stream_count; i++) {
+    verdict->repeated += checker->streams[i].repeated[view];
     for (uint64_t serial = 1; serial <= checker->streams[i].last; serial++)
       sum_entry(&checker->streams[i].entries[serial - 1], view, i, serial, verdict);
+  }
   uint64_t faults = 0;
   for (unsigned i = 0; i < STWI_FAULT_COUNT; i++)
     faults += verdict->faults[i];

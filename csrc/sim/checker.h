@@ -28,7 +28,8 @@ enum stwi_fault {
 
 struct stwi_verdict {
   uint64_t sent, withdrawn, unsure;
-  uint64_t taken; /* first takings of right messages */
+  uint64_t repeated; /* taken again where that was allowed */
+  uint64_t taken;    /* first takings of right messages */
   uint64_t faults[STWI_FAULT_COUNT];
   char first[160]; /* a sentence about one of the faults; "" if there is none */
 };
@@ -59,10 +60,15 @@ uint64_t stwi_checker_sent(struct stwi_checker *checker, uint32_t stream, size_t
 void stwi_checker_withdrawn(struct stwi_checker *checker, uint32_t stream, uint64_t serial);
 /* It may be taken, or not: its sender died before it knew, or may give only so much. */
 void stwi_checker_unsure(struct stwi_checker *checker, uint32_t stream, uint64_t serial);
+/* It may be taken once more: its taker has forgotten it, and its sender was told so. */
+void stwi_checker_may_repeat(struct stwi_checker *checker, uint32_t stream, uint64_t serial);
+/* Its taker begins anew: order is judged from here, and gaps told before say nothing any more. */
+void stwi_checker_begin_anew(struct stwi_checker *checker, uint32_t stream);
 /* A host took this from `stream`, in this view. */
 void stwi_checker_taken(struct stwi_checker *checker, enum stwi_view view, uint32_t stream,
                         const void *body, size_t size);
-/* A host was told that these numbers never come. */
+/* A host was told that these numbers never come.  One that its sender gave up after it was taken is
+ * over: that says nothing about it. */
 void stwi_checker_gap(struct stwi_checker *checker, uint32_t stream, uint64_t from, uint64_t to);
 
 /* Highest serial sent, and how many were taken for the first time in a view. */

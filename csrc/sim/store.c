@@ -26,6 +26,7 @@ struct batch {
   struct change *items;
   size_t count, capacity;
   stwi_time due;
+  bool is_everything; /* of a new file: what it does not hold is gone */
 };
 
 struct shelf { /* records in order; those before `first` are gone */
@@ -48,13 +49,13 @@ struct stwi_model_store {
   struct stwi_random random;
   uint64_t stream;
   uint32_t lag;
-  bool is_open, is_unclean, may_lag, is_full, wants_all;
+  bool is_open, is_unclean, may_lag, is_full, wants_all, is_begun_anew;
   stw_store_health health, told_health;
   struct table base;      /* what no power loss can take */
   struct batches recent;  /* committed, not synced */
   struct batch open;      /* of this turn */
   struct batches waiting; /* to be committed */
-  uint64_t serial, upto[STW_LANE_COUNT];
+  uint64_t serial, safe, upto[STW_LANE_COUNT];
   char broken[160];
 };
 
@@ -214,6 +215,8 @@ void stwi_model_flush(struct stwi_model_store *store, stwi_time now, uint64_t de
     return;
   struct batches *waiting = &store->waiting;
   store->open.due = now + delay_ns;
+  store->open.is_everything = store->is_begun_anew;
+  store->is_begun_anew = false;
   if (waiting->count > 0 && waiting->items[waiting->count - 1].due > store->open.due)
     store->open.due = waiting->items[waiting->count - 1].due;
   if (batches_add(waiting, store->open))
@@ -316,11 +319,33 @@ static void apply(struct stwi_model_store *store, struct change *change) {
   }
 }
 
+/* A new file knows the numbers that were given, and nothing else. */
+static void begin_anew(struct table *base, uint64_t last[STW_LANE_COUNT]) {
+  memcpy(last, base->last, sizeof base->last);
+  memset(base->last, 0, sizeof base->last);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    shelf_clear(&base->lanes[lane]);
+  shelf_clear(&base->parked);
+  memset(&base->session, 0, sizeof base->session);
+}
+
+static void apply_batch(struct stwi_model_store *store, struct batch *batch) {
+  uint64_t last[STW_LANE_COUNT] = {0};
+  if (batch->is_everything)
+    begin_anew(&store->base, last);
+  for (size_t i = 0; i < batch->count; i++)
+    apply(store, &batch->items[i]);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    if (store->base.last[lane] < last[lane])
+      store->base.last[lane] = last[lane];
+  }
+}
+
 static void sync_oldest(struct stwi_model_store *store, size_t keep) {
   while (store->recent.count > keep) {
     struct batch batch = batches_shift(&store->recent);
-    for (size_t i = 0; i < batch.count; i++)
-      apply(store, &batch.items[i]);
+    apply_batch(store, &batch);
+    store->safe = batch.items[batch.count - 1].serial;
     batch_clear(&batch);
   }
 }
@@ -353,6 +378,13 @@ static void note_committed(struct stwi_model_store *store, const struct batch *b
   }
 }
 
+/* What is added from now on is everything. */
+static void void_changes(struct stwi_model_store *store) {
+  batch_clear(&store->open);
+  batches_keep(&store->waiting, 0);
+  store->is_begun_anew = true;
+}
+
 bool stwi_model_commit(struct stwi_model_store *store, stwi_time now, struct stwi_input *input) {
   if (stwi_model_due(store) > now)
     return false;
@@ -371,6 +403,8 @@ bool stwi_model_commit(struct stwi_model_store *store, stwi_time now, struct stw
   input->u.stored.detail = store->health != store->told_health ? "the model's disk" : NULL;
   input->u.stored.wants_all = store->wants_all;
   store->told_health = store->health;
+  if (store->wants_all)
+    void_changes(store);
   store->wants_all = false;
   return true;
 }
@@ -381,7 +415,7 @@ static void end_life(struct stwi_model_store *store) {
   batch_clear(&store->open);
   batches_keep(&store->waiting, 0);
   sync_oldest(store, 0);
-  store->is_open = store->is_full = store->wants_all = false;
+  store->is_open = store->is_full = store->wants_all = store->is_begun_anew = false;
   store->health = store->told_health = STW_STORE_OK;
 }
 
@@ -461,7 +495,7 @@ bool stwi_model_open(struct stwi_model_store *store, struct stwi_restored *resto
   restored->may_lag = store->may_lag;
   restored->session = store->base.session;
   *stream = store->stream;
-  store->serial = 0;
+  store->serial = store->safe = 0;
   store->is_open = true;
   if (!is_whole) {
     stwi_chunk_free_list(restored->chunks);
@@ -482,6 +516,10 @@ uint64_t stwi_model_parked(const struct stwi_model_store *store) {
 
 uint64_t stwi_model_last(const struct stwi_model_store *store, stw_lane lane) {
   return store->base.last[lane];
+}
+
+uint64_t stwi_model_safe(const struct stwi_model_store *store) {
+  return store->safe;
 }
 
 const char *stwi_model_broken(const struct stwi_model_store *store) {

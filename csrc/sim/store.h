@@ -32,7 +32,8 @@ bool stwi_model_add(struct stwi_model_store *store, const struct stwi_store_chan
 void stwi_model_flush(struct stwi_model_store *store, stwi_time now, uint64_t delay_ns);
 /* The disk is full: commits wait until it is not. */
 void stwi_model_full(struct stwi_model_store *store, bool is_full);
-/* A failed sync: a new file is begun, and everything is asked for again. */
+/* A failed sync: everything is asked for again (wants_all).  What was added before and is not
+ * committed is void then, and the next batch is the whole of a new file. */
 void stwi_model_fail_sync(struct stwi_model_store *store);
 
 /* When there is something to commit: STWI_NEVER if not. */
@@ -44,6 +45,8 @@ bool stwi_model_commit(struct stwi_model_store *store, stwi_time now, struct stw
 uint64_t stwi_model_standing(const struct stwi_model_store *store, stw_lane lane);
 uint64_t stwi_model_parked(const struct stwi_model_store *store);
 uint64_t stwi_model_last(const struct stwi_model_store *store, stw_lane lane);
+/* Every change of this life up to this serial survives even a loss of power. */
+uint64_t stwi_model_safe(const struct stwi_model_store *store);
 const char *stwi_model_broken(const struct stwi_model_store *store); /* "" if nothing is */
 
 #endif

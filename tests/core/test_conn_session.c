@@ -207,6 +207,25 @@ static void opening_messages_go_only_where_the_session_did_not_go_on(void **unus
   assert_int_equal(world_live(world, conn)->openings, 1);
 }
 
+/* Between the pieces of a message of its lane the server would refuse it. */
+static void an_opening_changed_within_a_long_message_waits_for_its_end(void **unused) {
+  (void)unused;
+  server->write_delay_ns = 10 * STWI_MS;
+  const uint32_t conn = open_session();
+  world_run(world, STWI_S);
+  for (unsigned i = 0; i < 3; i++)
+    world_send(world, conn, &(struct world_send){.size = 700000});
+  world_opening(world, conn, "trades", "o:trades");
+  world_run(world, 15 * STWI_MS);
+  assert_int_equal(server->messages, 0);
+  assert_int_equal(world_live(world, conn)->openings, 0);
+  world_run(world, 25 * STWI_MS);
+  assert_int_equal(world_live(world, conn)->openings, 1);
+  assert_int_equal(server->messages, 1);
+  assert_true(world_run_settled(world, conn, STWI_S));
+  expect_once(conn);
+}
+
 /* ---- stale ---- */
 
 static void lose_memory(uint32_t conn) {
@@ -270,71 +289,6 @@ static void the_host_may_decide_about_messages_of_unknown_fate(void **unused) {
   assert_int_equal(stwi_core_parked(world->core, conn)->letters, 2);
 }
 
-/* ---- flow ---- */
-
-static void the_servers_window_is_kept(void **unused) {
-  (void)unused;
-  server->session_options.window_messages = 5;
-  server->session_options.ack_messages = 100;
-  server->session_options.ack_ms = 500;
-  const uint32_t conn = open_session();
-  for (unsigned i = 0; i < 20; i++)
-    world_say(world, conn);
-  world_run(world, 100 * STWI_MS);
-  assert_int_equal(server->messages, 5);
-  assert_true(world_run_settled(world, conn, 10 * STWI_S));
-  expect_once(conn);
-}
-
-static void long_messages_pass_in_parts_both_ways(void **unused) {
-  (void)unused;
-  const uint32_t conn = open_session();
-  world_send(world, conn, &(struct world_send){.size = 500000});
-  world_say(world, conn);
-  assert_true(world_run_settled(world, conn, STWI_S));
-  world_run(world, STWI_S);
-  expect_once(conn);
-  assert_int_equal(world->conns[conn].inbound, 2);
-  assert_int_equal(world_metric(world, conn, STW_METRIC_RECEIVED_BYTES), 500000 + 7);
-}
-
-static void say_urgent(uint32_t conn) {
-  struct stwi_chunk *chunk = stwi_chunk_new((uint32_t)stwi_msg_footprint(0, 6));
-  struct stwi_msg *msg = stwi_chunk_append(chunk, NULL, 0, "urgent", 6);
-  msg->number = 1;
-  msg->lane = STW_LANE_CONTROL;
-  msg->id = (stw_message_id){world_inside(world, conn)->stream | 1, 1};
-  const struct stwi_input input = {.kind = STWI_IN_SUBMIT, .conn = conn, .u.submit.chunks = chunk};
-  world_input(world, &input);
-}
-
-static void an_urgent_message_passes_a_long_one(void **unused) {
-  (void)unused;
-  server->write_delay_ns = 10 * STWI_MS;
-  const uint32_t conn = open_session();
-  world_run(world, STWI_S);
-  world_send(world, conn, &(struct world_send){.size = 1000000});
-  say_urgent(conn);
-  world_run(world, 20 * STWI_MS);
-  assert_int_equal(server->messages, 0);
-  assert_int_equal(world->conns[conn].inbound_ids[STW_LANE_CONTROL].number, 1);
-  assert_string_equal(world->conns[conn].last_inbound, "urgent");
-  assert_true(world_run_settled(world, conn, STWI_S));
-  expect_once(conn);
-}
-
-static void acks_due_go_before_a_close(void **unused) {
-  (void)unused;
-  server->has_echo = false;
-  const uint32_t conn = open_session();
-  world_run(world, STWI_S);
-  world_session_say(world, server, STW_LANE_DATA, "last");
-  world_run(world, 2 * STWI_MS);
-  world_close(world, conn, STWI_S);
-  assert_true(world_run_to(world, conn, STW_STATE_CLOSED, 2 * STWI_S));
-  assert_int_equal(world_session_role(server)->lanes[0].client_accepted, 1);
-}
-
 static void what_the_host_has_processed_reaches_the_server(void **unused) {
   (void)unused;
   server->has_echo = false;
@@ -371,29 +325,97 @@ static void a_new_process_goes_on_with_the_session_of_the_dead_one(void **unused
   assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 0);
 }
 
-/* ---- the store ---- */
-
-static void nothing_goes_out_under_a_token_that_is_not_committed(void **unused) {
+/* Its file lost the messages that it was told last: their numbers are given again. */
+static void numbers_that_went_back_are_found_even_where_new_ones_were_given(void **unused) {
   (void)unused;
   server->has_echo = false;
-  struct stwi_restored restored = {.has_store = true, .session.cid = {1, 2, 3}};
+  const uint32_t before = open_session();
+  for (unsigned i = 0; i < 5; i++)
+    world_say(world, before);
+  assert_true(world_run_settled(world, before, STWI_S));
+  struct stwi_restored restored = {
+      .is_unclean = true, .may_lag = true, .session = world_inside(world, before)->saved};
+  world_forget(world, before);
   const uint32_t conn = world_open_restored(world, session_config(), &restored);
-  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
-  world_session_say(world, server, STW_LANE_DATA, "news");
+  for (unsigned i = 0; i < 7; i++)
+    world_say(world, conn);
+  const uint64_t had = server->messages;
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(server->messages - had, 7);
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
+}
+
+static void numbers_that_went_back_are_found_by_a_later_process_too(void **unused) {
+  (void)unused;
+  server->has_echo = false;
+  const uint32_t before = open_session();
+  for (unsigned i = 0; i < 5; i++)
+    world_say(world, before);
+  assert_true(world_run_settled(world, before, STWI_S));
+  struct stwi_restored restored = {.is_unclean = true,
+                                   .session = world_inside(world, before)->saved};
+  world_forget(world, before);
+  server->door = WORLD_DOOR_REFUSED;
+  const uint32_t conn = world_open_restored(world, session_config(), &restored);
+  for (unsigned i = 0; i < 7; i++)
+    world_say(world, conn);
+  world_crash(world, conn, session_config());
+  server->door = WORLD_DOOR_OPEN;
+  const uint64_t had = server->messages;
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(server->messages - had, 7);
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
+}
+
+/* A session whose file missed the last tokens: the link was lost twice since. */
+static struct stwi_restored outdated(bool is_unclean) {
+  server->has_echo = false;
+  const uint32_t before = open_session();
+  const struct stwi_restored restored = {.is_unclean = is_unclean,
+                                         .session = world_inside(world, before)->saved};
+  for (unsigned i = 0; i < 2; i++) {
+    world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+    world_restart(world, server);
+    world_run(world, STWI_S);
+    assert_true(world_run_to(world, before, STW_STATE_ONLINE, 10 * STWI_S));
+    world_say(world, before);
+    assert_true(world_run_settled(world, before, STWI_S));
+  }
+  world_forget(world, before);
+  return restored;
+}
+
+static void a_token_that_the_file_missed_costs_the_session_and_not_the_conn(void **unused) {
+  (void)unused;
+  struct stwi_restored restored = outdated(true);
+  const uint32_t conn = world_open_restored(world, session_config(), &restored);
   world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
+  assert_int_equal(last(conn, STW_EVENT_GAP)->u.gap.reason, STW_GAP_SESSION_LOST);
+}
+
+static void a_wrong_token_of_a_file_closed_in_order_is_a_refused_login(void **unused) {
+  (void)unused;
+  struct stwi_restored restored = outdated(false);
+  const uint32_t conn = world_open_restored(world, session_config(), &restored);
+  assert_true(world_run_to(world, conn, STW_STATE_FAILED, 10 * STWI_S));
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 0);
+}
+
+static void credentials_are_doubted_before_the_token_is(void **unused) {
+  (void)unused;
+  struct stwi_restored restored = outdated(true);
+  struct stwi_conn_config *config = session_config();
+  config->has_credentials = true;
+  const uint32_t conn = world_open_restored(world, config, &restored);
+  world_supply(world, conn, "one", 60000);
   world_run(world, STWI_S);
-  assert_int_equal(server->messages, 0);
-  assert_int_equal(world_session_role(server)->lanes[0].client_accepted, 0);
-  struct stwi_input stored = {.kind = STWI_IN_STORED, .conn = conn};
-  stored.u.stored.upto[STW_LANE_DATA] = 1;
-  world_input(world, &stored);
-  world_run(world, STWI_S);
-  assert_int_equal(server->messages, 0);
-  stored.u.stored.serial = world_inside(world, conn)->session_serial;
-  world_input(world, &stored);
-  assert_true(world_run_settled(world, conn, STWI_S));
-  world_run(world, STWI_S);
-  assert_int_equal(world_session_role(server)->lanes[0].client_accepted, 1);
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 0);
+  world_supply(world, conn, "two", 60000);
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
 }
 
 /* ---- moving ---- */
@@ -413,6 +435,39 @@ static void goaway_moves_after_its_time_and_the_old_link_works_until_then(void *
   assert_true(world_run_settled(world, conn, STWI_S));
   expect_once(conn);
   assert_int_equal(server->resumes, 1);
+}
+
+static void goaway_sends_a_client_to_its_other_server(void **unused) {
+  (void)unused;
+  struct world_server *other = world_server(world, "b");
+  other->has_sessions = true;
+  struct stwi_conn_config *config = world_config("a b");
+  config->profile = STWI_PROFILE_SESSION;
+  const uint32_t conn = world_open(world, config);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  world_run(world, 3 * STWI_S);
+  server->refuses = STWI_REFUSE_BUSY; /* it takes nobody from now on */
+  world_session_goaway(world, server, 0, 100);
+  world_run(world, STWI_S);
+  expect_state(conn, STW_STATE_ONLINE);
+  assert_int_equal(server->dials, 1);
+  assert_int_equal(other->dials, 1);
+}
+
+/* Who is alone behind its address comes back to the one that it was asked to leave. */
+static void a_refusal_with_a_hint_is_followed_at_once(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  world_run(world, 3 * STWI_S);
+  server->refuses = STWI_REFUSE_BUSY;
+  server->refusal_text = "r=0;w=200";
+  world_session_goaway(world, server, 0, 100);
+  world_run(world, 150 * STWI_MS);
+  assert_int_equal(server->hellos, 2);
+  server->refuses = 0; /* the address leads to another node */
+  world_run(world, 250 * STWI_MS);
+  expect_state(conn, STW_STATE_ONLINE);
+  assert_int_equal(server->hellos, 3);
 }
 
 static uint32_t open_with_token(void) {
@@ -446,43 +501,6 @@ static void credentials_refused_in_band_are_tried_on_another_link(void **unused)
   expect_state(conn, STW_STATE_ONLINE);
 }
 
-static void where_it_is_allowed_messages_go_with_hello(void **unused) {
-  (void)unused;
-  server->session_options.takes_optimistic = true;
-  server->latency_ns = 100 * STWI_MS;
-  const uint32_t conn = open_session();
-  talk(conn, STWI_S);
-  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
-  world_restart(world, server);
-  for (unsigned i = 0; i < 10; i++)
-    world_say(world, conn);
-  const uint64_t hellos = server->hellos, messages = server->messages;
-  while (server->hellos == hellos)
-    world_run(world, STWI_MS);
-  world_run(world, 5 * STWI_MS); /* no round trip */
-  assert_true(server->messages >= messages + 10);
-  assert_true(world_run_settled(world, conn, 5 * STWI_S));
-  expect_once(conn);
-}
-
-static void what_went_with_a_stale_hello_goes_again_under_the_new_one(void **unused) {
-  (void)unused;
-  server->session_options.takes_optimistic = true;
-  server->latency_ns = 50 * STWI_MS;
-  const uint32_t conn = open_session();
-  talk(conn, STWI_S);
-  assert_true(world_run_settled(world, conn, STWI_S));
-  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
-  world_session_forget(server);
-  world_restart(world, server);
-  server->write_delay_ns = 60 * STWI_MS; /* the long one is half written when REFUSE comes */
-  world_send(world, conn, &(struct world_send){.size = 900000});
-  world_say(world, conn);
-  assert_true(world_run_settled(world, conn, 20 * STWI_S));
-  assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
-  expect_once(conn);
-}
-
 static void the_subprotocol_is_offered_before_the_hosts_own(void **unused) {
   (void)unused;
   struct stwi_conn_config *config = session_config();
@@ -509,20 +527,21 @@ int main(void) {
       SESSION_TEST(an_ack_says_nothing_of_what_went_out_plain),
       SESSION_TEST(a_forgetful_server_has_processed_nothing_of_what_it_forgot),
       SESSION_TEST(opening_messages_go_only_where_the_session_did_not_go_on),
+      SESSION_TEST(an_opening_changed_within_a_long_message_waits_for_its_end),
       SESSION_TEST(a_server_that_lost_the_session_gets_a_new_one_on_the_same_link),
       SESSION_TEST(the_host_may_decide_about_messages_of_unknown_fate),
-      SESSION_TEST(the_servers_window_is_kept),
-      SESSION_TEST(long_messages_pass_in_parts_both_ways),
-      SESSION_TEST(an_urgent_message_passes_a_long_one),
-      SESSION_TEST(acks_due_go_before_a_close),
       SESSION_TEST(what_the_host_has_processed_reaches_the_server),
       SESSION_TEST(a_new_process_goes_on_with_the_session_of_the_dead_one),
-      SESSION_TEST(nothing_goes_out_under_a_token_that_is_not_committed),
+      SESSION_TEST(numbers_that_went_back_are_found_even_where_new_ones_were_given),
+      SESSION_TEST(numbers_that_went_back_are_found_by_a_later_process_too),
+      SESSION_TEST(a_token_that_the_file_missed_costs_the_session_and_not_the_conn),
+      SESSION_TEST(a_wrong_token_of_a_file_closed_in_order_is_a_refused_login),
+      SESSION_TEST(credentials_are_doubted_before_the_token_is),
       SESSION_TEST(goaway_moves_after_its_time_and_the_old_link_works_until_then),
+      SESSION_TEST(goaway_sends_a_client_to_its_other_server),
+      SESSION_TEST(a_refusal_with_a_hint_is_followed_at_once),
       SESSION_TEST(fresh_credentials_go_in_band),
       SESSION_TEST(credentials_refused_in_band_are_tried_on_another_link),
-      SESSION_TEST(where_it_is_allowed_messages_go_with_hello),
-      SESSION_TEST(what_went_with_a_stale_hello_goes_again_under_the_new_one),
       SESSION_TEST(the_subprotocol_is_offered_before_the_hosts_own),
   };
   return cmocka_run_group_tests_name("conn_session", tests, NULL, NULL);

@@ -158,6 +158,38 @@ static void messages_taken_back_leave_holes_that_are_told(void **unused) {
   assert_int_equal(server->messages, 3);
 }
 
+static void links_that_die_young_do_not_make_the_server_of_a_session_mute(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  for (unsigned i = 0; i < 3; i++) {
+    server->pong = WORLD_PONG_HOLD;
+    world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+    world_restart(world, server);
+    world_run(world, 10 * STWI_MS);
+    assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 20 * STWI_S));
+    world_say(world, conn);
+    world_run(world, 300 * STWI_MS);
+  }
+  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+  world_restart(world, server);
+  server->pong = WORLD_PONG_ANSWER;
+  world_run(world, 10 * STWI_MS);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 20 * STWI_S));
+  assert_int_equal(world_count(world, conn, STW_EVENT_NO_PONG), 0);
+  world_swallow(world, server, false, true);
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 20 * STWI_S));
+}
+
+static void a_server_of_a_session_that_never_answers_a_ping_is_mute(void **unused) {
+  (void)unused;
+  server->pong = WORLD_PONG_NEVER;
+  const uint32_t conn = open_session();
+  for (unsigned i = 0; i < 2; i++)
+    talk(conn, 15 * STWI_S);
+  assert_int_equal(world_count(world, conn, STW_EVENT_NO_PONG), 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       SESSION_TEST(refusals_have_their_causes),
@@ -170,6 +202,8 @@ int main(void) {
       SESSION_TEST(a_nacked_message_is_dead_and_the_rest_flows),
       SESSION_TEST(a_message_over_the_servers_limit_is_dead_and_its_number_a_hole),
       SESSION_TEST(messages_taken_back_leave_holes_that_are_told),
+      SESSION_TEST(links_that_die_young_do_not_make_the_server_of_a_session_mute),
+      SESSION_TEST(a_server_of_a_session_that_never_answers_a_ping_is_mute),
   };
   return cmocka_run_group_tests_name("conn_session_faults", tests, NULL, NULL);
 }

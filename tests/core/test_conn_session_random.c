@@ -47,6 +47,9 @@ static void live(uint64_t seed, uint32_t rounds, bool has_crashes) {
   server->has_echo = false;
   server->jitter_ns = 20 * STWI_MS;
   server->session_options.takes_optimistic = stwi_random_below(&world->random, 2) == 0;
+  server->session_options.accepts_later = stwi_random_below(&world->random, 2) == 0;
+  server->session_options.window_messages = 1 + stwi_random_below(&world->random, 30);
+  server->session_options.window_bytes = 1 + stwi_random_below(&world->random, 200000);
   const uint32_t conn = open_session();
   uint64_t said = 0;
   for (uint32_t i = 0; i < rounds && world->broken[0] == '\0'; i++) {
@@ -64,10 +67,13 @@ static void live(uint64_t seed, uint32_t rounds, bool has_crashes) {
     if (has_crashes && stwi_random_below(&world->random, 40) == 0)
       world_crash(world, conn, session_config());
     world_processed(world, conn, STW_LANE_DATA, world->conns[conn].inbound_ids[0].number);
+    if (stwi_random_below(&world->random, 3) == 0)
+      world_session_accept(world, server);
     world_run(world, stwi_random_below(&world->random, 300 * STWI_MS));
   }
   server->drop_after = 0;
-  world_run_settled(world, conn, 300 * STWI_S);
+  for (uint32_t i = 0; i < 10000 && !world_run_settled(world, conn, 30 * STWI_MS); i++)
+    world_session_accept(world, server);
   world_run(world, 120 * STWI_S);
   assert_string_equal(world->broken, "");
   assert_true(stwi_conn_is_delivered(world_inside(world, conn)));

@@ -160,6 +160,45 @@ static void a_new_file_is_told_everything(void **unused) {
   assert_null(change(4));
 }
 
+/* Of three messages the second was written; the conn ends by `kind`. */
+static void expect_written_one_told(enum stwi_input_kind kind) {
+  struct stwi_restored restored = {.has_store = true};
+  open_conn(&restored);
+  for (uint64_t number = 1; number <= 3; number++)
+    submit(STW_LANE_DATA, number);
+  stwi_outbox_find(&core->conns[0]->lanes[STW_LANE_DATA], 2)->attempts = 1;
+  const struct stwi_input end = {.kind = kind};
+  step(&end);
+  assert_int_equal(change(0)->op, STWI_STORE_PUT);
+  assert_int_equal(change(0)->number, 2);
+  assert_int_equal(change(0)->msg->attempts, 1);
+  assert_null(change(1));
+}
+
+static void a_conn_that_ends_tells_what_it_has_written(void **unused) {
+  (void)unused;
+  expect_written_one_told(STWI_IN_STOP);
+  const struct stwi_input forget = {.kind = STWI_IN_FORGET};
+  step(&forget);
+  assert_null(change(0));
+  expect_written_one_told(STWI_IN_FORGET);
+}
+
+static void what_a_dead_process_may_have_written_is_told_too(void **unused) {
+  (void)unused;
+  struct stwi_restored restored = {.has_store = true,
+                                   .is_unclean = true,
+                                   .chunks = chunk_of(STW_LANE_DATA, 1),
+                                   .last_number = {1, 0}};
+  open_conn(&restored);
+  submit(STW_LANE_DATA, 2);
+  const struct stwi_input forget = {.kind = STWI_IN_FORGET};
+  step(&forget);
+  assert_int_equal(change(0)->number, 1);
+  assert_int_equal(change(0)->msg->attempts, 1);
+  assert_null(change(1));
+}
+
 static void without_a_store_nothing_is_told(void **unused) {
   (void)unused;
   open_conn(NULL);
@@ -194,6 +233,8 @@ int main(void) {
       CORE_TEST(what_is_committed_has_the_proof_stored),
       CORE_TEST(a_sick_store_is_told_and_seen),
       CORE_TEST(a_new_file_is_told_everything),
+      CORE_TEST(a_conn_that_ends_tells_what_it_has_written),
+      CORE_TEST(what_a_dead_process_may_have_written_is_told_too),
       CORE_TEST(without_a_store_nothing_is_told),
       CORE_TEST(a_conn_that_cannot_tell_its_store_fails),
   };

@@ -113,12 +113,18 @@ static void a_welcome_that_takes_something_back_is_refused(void **unused) {
   (void)unused;
   up();
   stwi_sclient_wrote(&client, 0, 1);
-  ack(1, false, 0);
+  ack(1, true, 1);
   stwi_sclient_link(&client);
   hello(2, 9);
   struct stwi_sframe in = welcome(0, 1, 1);
   take(&in);
   expect_broken(4400, "takes back an ack");
+  in = welcome(1, 1, 1);
+  take(&in);
+  expect_broken(4400, "takes back what was processed");
+  in.u.welcome.processed[0] = 1;
+  take(&in);
+  assert_int_equal(news.kind, STWI_SNEWS_WELCOMED);
 }
 
 static void a_server_whose_numbers_go_back_is_refused(void **unused) {
@@ -322,6 +328,15 @@ static void parts_of_a_message_ahead_or_without_number_are_refused(void **unused
   expect_broken(4400, "without a number");
 }
 
+static void a_message_without_number_between_parts_is_refused(void **unused) {
+  (void)unused;
+  data(STWI_SF_PART, 0, 1, "ab");
+  data(STWI_SF_DATA, 1, 0, "beside");
+  assert_int_equal(news.kind, STWI_SNEWS_MESSAGE);
+  data(STWI_SF_DATA, 0, 0, "between");
+  expect_broken(4400, "between the parts");
+}
+
 static void parts_never_hold_more_than_a_message_may(void **unused) {
   (void)unused;
   char text[MAX + 1];
@@ -403,6 +418,7 @@ int main(void) {
       LINKED(parts_are_put_together),
       LINKED(parts_of_a_duplicate_are_dropped),
       LINKED(parts_of_a_message_ahead_or_without_number_are_refused),
+      LINKED(a_message_without_number_between_parts_is_refused),
       LINKED(parts_never_hold_more_than_a_message_may),
       LINKED(a_whole_message_over_the_limit_is_refused),
       LINKED(without_memory_parts_end_the_link),

@@ -43,20 +43,40 @@ static void the_control_lane_is_acked_at_once_and_first(void **unused) {
   assert_int_equal(stwi_sclient_deadline(&client), NOW);
   assert_true(stwi_sclient_next_control(&client, NOW, false, &frame));
   expect_ack(1, 1, 0);
-  assert_true(stwi_sclient_next_control(&client, NOW, false, &frame));
+  assert_false(stwi_sclient_next_control(&client, NOW, false, &frame));
+  data(STWI_SF_DATA, 1, 2, "urgent");
+  assert_true(stwi_sclient_next_control(&client, NOW + 50 * STWI_MS, false, &frame));
+  expect_ack(1, 2, 0);
+  assert_true(stwi_sclient_next_control(&client, NOW + 50 * STWI_MS, false, &frame));
   expect_ack(0, 1, 0);
 }
 
-static void a_duplicate_is_acked_again(void **unused) {
+static void each_lane_is_counted_alone(void **unused) {
+  (void)unused;
+  for (uint64_t n = 1; n < 32; n++)
+    data(STWI_SF_DATA, 0, n, "x");
+  data(STWI_SF_DATA, 1, 1, "urgent");
+  stwi_sclient_next_control(&client, NOW, false, &frame);
+  expect_ack(1, 1, 0);
+  assert_int_equal(stwi_sclient_deadline(&client), NOW + 50 * STWI_MS);
+}
+
+static void repeats_are_acked_again_together(void **unused) {
   (void)unused;
   data(STWI_SF_DATA, 0, 1, "one");
   stwi_sclient_next_control(&client, NOW, true, &frame);
+  assert_int_equal(stwi_sclient_deadline(&client), STWI_NEVER);
+  for (unsigned i = 0; i < 100; i++)
+    data(STWI_SF_DATA, 0, 1, "one");
+  gap(1, 1);
   assert_int_equal(stwi_sclient_deadline(&client), NOW + 50 * STWI_MS);
-  assert_false(stwi_sclient_next_control(&client, NOW, true, &frame));
-  data(STWI_SF_DATA, 0, 1, "one");
-  assert_int_equal(stwi_sclient_deadline(&client), NOW);
-  assert_true(stwi_sclient_next_control(&client, NOW, false, &frame));
+  assert_true(stwi_sclient_next_control(&client, NOW + 50 * STWI_MS, false, &frame));
   expect_ack(0, 1, 0);
+  assert_int_equal(stwi_sclient_deadline(&client), STWI_NEVER);
+  data(STWI_SF_DATA, 1, 1, "urgent");
+  stwi_sclient_next_control(&client, NOW, false, &frame);
+  data(STWI_SF_DATA, 1, 1, "urgent");
+  assert_int_equal(stwi_sclient_deadline(&client), NOW);
 }
 
 static void the_last_acks_do_not_wait(void **unused) {
@@ -91,6 +111,21 @@ static void what_was_processed_without_a_link_is_told_by_hello(void **unused) {
   stwi_sclient_link(&client);
   hello(1, 9);
   assert_int_equal(frame.u.hello.processed[0], 1);
+}
+
+static void what_was_processed_while_welcome_is_awaited_is_told_behind_it(void **unused) {
+  (void)unused;
+  data(STWI_SF_DATA, 0, 1, "one");
+  stwi_sclient_unlink(&client);
+  stwi_sclient_link(&client);
+  hello(1, 9);
+  assert_true(stwi_sclient_processed(&client, 0, 1, NOW));
+  assert_false(stwi_sclient_next_control(&client, NOW + STWI_S, false, &frame));
+  const struct stwi_sframe in = welcome(0, 2, 2);
+  take(&in);
+  assert_int_equal(stwi_sclient_deadline(&client), NOW + 50 * STWI_MS);
+  assert_true(stwi_sclient_next_control(&client, NOW + 50 * STWI_MS, false, &frame));
+  expect_ack(0, 1, 1);
 }
 
 /* ---- outbound ---- */
@@ -258,10 +293,12 @@ int main(void) {
       LINKED(thirty_two_messages_are_acked_at_once),
       LINKED(sixty_four_kib_are_acked_at_once),
       LINKED(the_control_lane_is_acked_at_once_and_first),
-      LINKED(a_duplicate_is_acked_again),
+      LINKED(each_lane_is_counted_alone),
+      LINKED(repeats_are_acked_again_together),
       LINKED(the_last_acks_do_not_wait),
       LINKED(what_the_host_has_processed_is_told),
       LINKED(what_was_processed_without_a_link_is_told_by_hello),
+      LINKED(what_was_processed_while_welcome_is_awaited_is_told_behind_it),
       LINKED(an_ack_tells_once_what_is_accepted_and_processed),
       LINKED(an_ack_of_what_was_not_sent_is_refused),
       LINKED(an_ack_that_goes_back_is_refused),

@@ -1,5 +1,6 @@
 #include "core/session_server.h"
 
+#include "seed.h"
 #include "session_peer.h"
 
 /* ---- receiving ---- */
@@ -32,17 +33,21 @@ static void the_control_lane_is_acknowledged_at_once(void **unused) {
   assert_int_equal(take(STWI_SF_ACK).u.ack.lane, STW_LANE_CONTROL);
 }
 
-static void a_duplicate_is_dropped_and_acknowledged_again(void **unused) {
+static void repeats_are_dropped_and_acknowledged_again_together(void **unused) {
   (void)unused;
   connect_client();
   give_data(1);
   now += 50 * MS;
   take(STWI_SF_ACK);
-  assert_int_equal(give_data(1), STW_OK);
-  assert_int_equal(item.kind, STW_SESSION_NOTHING);
+  for (int i = 0; i < 100; i++) {
+    assert_int_equal(give_data(1), STW_OK);
+    assert_int_equal(item.kind, STW_SESSION_NOTHING);
+  }
+  assert_int_equal(give_gap(1, 1), STW_OK);
+  take_nothing();
   now += 50 * MS;
   assert_int_equal(take(STWI_SF_ACK).u.ack.accepted, 1);
-  assert_int_equal(server.lanes[0].duplicates, 1);
+  assert_int_equal(server.lanes[0].duplicates, 100);
 }
 
 static void unnumbered_messages_are_given_and_never_acknowledged(void **unused) {
@@ -85,6 +90,8 @@ static void broken_rules_close_the_link_with_a_code(void **unused) {
   expect_broken(give_bytes(STWI_SF_DATA, 0, 1, STWI_SF_TEXT, "\xff", 1), 1007);
   give_bytes(STWI_SF_PART, 0, 1, 0, "x", 1);
   expect_broken(give_bytes(STWI_SF_DATA, 0, 0, 0, "", 0), 4400);
+  expect_broken(give_bytes(STWI_SF_PART, 0, 0, 0, "x", 1), 4400);
+  expect_broken(give_bytes(STWI_SF_PART, 0, 2, 0, "x", 1), 4400);
   const uint32_t foreign[] = {STWI_SF_HELLO, STWI_SF_WELCOME, STWI_SF_GOAWAY, STWI_SF_REFUSE, 63};
   for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
     const struct stwi_sframe frame = {.type = foreign[i]};
@@ -129,23 +136,84 @@ static void only_what_the_host_accepted_is_acknowledged(void **unused) {
   assert_int_equal(item.kind, STW_SESSION_NOTHING);
 }
 
-static void a_client_that_ignores_the_window_is_cut_off(void **unused) {
-  (void)unused;
+static stw_status give_sized(stw_lane lane, uint64_t size) {
+  static const char bytes[2000];
+  if (size > sizeof bytes)
+    return STW_E_TOO_BIG;
+  return give_bytes(STWI_SF_DATA, lane, ++client.gave[lane], 0, bytes, size);
+}
+
+static void set_up_window(void) {
   options.accepts_later = true;
   options.window_messages = 10;
+  options.window_bytes = 1000;
   renew();
   connect_client();
-  stw_status status = STW_OK;
-  uint64_t n = 0;
-  while (status == STW_OK && n < 100)
-    status = give_data(++n);
-  assert_true(n > 10 && n <= 23);
-  expect_broken(status, 4400);
-  uint64_t accepted = 0;
-  for (n = 1; n <= 1000; n++) { /* an honest one never is, however late the host accepts */
+}
+
+static void the_window_is_exact_and_of_both_lanes(void **unused) {
+  (void)unused;
+  set_up_window();
+  for (int i = 0; i < 10; i++)
+    assert_int_equal(give_sized(i % 2 == 0 ? STW_LANE_DATA : STW_LANE_CONTROL, 100), STW_OK);
+  expect_broken(give_sized(STW_LANE_CONTROL, 0), 4400);
+  assert_int_equal(give_sized(STW_LANE_DATA, 999), STW_OK);
+  assert_int_equal(give_sized(STW_LANE_CONTROL, 1), STW_OK);
+  expect_broken(give_sized(STW_LANE_DATA, 1), 4400);
+  assert_int_equal(give_sized(STW_LANE_DATA, 2000), STW_OK); /* alone, it may be larger */
+  expect_broken(give_sized(STW_LANE_DATA, 0), 4400);
+}
+
+static void what_the_host_accepts_makes_room(void **unused) {
+  (void)unused;
+  set_up_window();
+  for (uint64_t n = 1; n <= 10; n++)
+    give_data(n);
+  stwi_server_accept(&server, 0, 4, now);
+  for (uint64_t n = 11; n <= 14; n++)
     assert_int_equal(give_data(n), STW_OK);
-    if (n - accepted == 10)
-      stwi_server_accept(&server, 0, accepted += 1 + stwi_random_next(&dice) % 10, now);
+  expect_broken(give_data(15), 4400);
+}
+
+static void what_was_taken_back_is_in_no_window(void **unused) {
+  (void)unused;
+  set_up_window();
+  assert_int_equal(give_gap(1, 1000000), STW_OK);
+  assert_int_equal(give_data(1000001), STW_OK);
+  for (uint64_t n = 1000002; n <= 1000010; n++)
+    assert_int_equal(give_data(n), STW_OK);
+  /* the link is lost; the client has let three of them go, its host took back two more */
+  connect_client();
+  assert_int_equal(give_gap(1, 1000003), STW_OK);
+  assert_int_equal(give_data(1000004), STW_OK);
+  assert_int_equal(give_gap(1000005, 1000006), STW_OK);
+  for (uint64_t n = 1000007; n <= 1000015; n++)
+    assert_int_equal(give_data(n), STW_OK);
+  expect_broken(give_data(1000016), 4400);
+}
+
+/* A client that counts as docs/protocol.md says is never refused, however late the host accepts. */
+static void an_honest_client_is_never_refused(void **unused) {
+  (void)unused;
+  stwi_random_seed(&dice, test_seed("honest_client"));
+  set_up_window();
+  uint64_t sizes[STW_LANE_COUNT][16] = {{0}};
+  for (int i = 0; i < 20000; i++) {
+    const stw_lane lane = (stw_lane)stwi_random_below(&dice, 2);
+    const uint64_t size = stwi_random_below(&dice, 300);
+    uint64_t messages = 0, bytes = 0;
+    for (int k = 0; k < STW_LANE_COUNT; k++) {
+      for (uint64_t n = server.lanes[k].accepted + 1; n <= client.gave[k]; n++, messages++)
+        bytes += sizes[k][n % 16];
+    }
+    if (messages == 0 || (messages < 10 && bytes + size <= 1000)) {
+      assert_int_equal(give_sized(lane, size), STW_OK);
+      sizes[lane][client.gave[lane] % 16] = size;
+    } else {
+      const uint64_t open = client.gave[lane] - server.lanes[lane].accepted;
+      const uint64_t upto = server.lanes[lane].accepted + stwi_random_below(&dice, open + 1);
+      assert_int_equal(stwi_server_accept(&server, lane, upto, now), STW_OK);
+    }
   }
 }
 
@@ -233,6 +301,20 @@ static void what_the_store_does_not_know_is_stale(void **unused) {
   assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_VERSION);
 }
 
+static void a_new_session_leaves_the_server_numbers(void **unused) {
+  (void)unused;
+  struct stwi_sf_hello hello = hello_of();
+  stw_session_claim claim = {.struct_size = sizeof claim};
+  stw_refusal refusal;
+  hello.received[0] = INT64_MAX;
+  assert_int_equal(stwi_server_open(&server, &hello, &claim, &client.link, &refusal),
+                   STW_E_PROTOCOL);
+  assert_non_null(strstr(server.why, "2^62"));
+  hello.received[0] = INT64_MAX / 2;
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_NONE);
+  assert_int_equal(take(STWI_SF_WELCOME).u.welcome.next[0], (uint64_t)1 << 62);
+}
+
 static void the_newest_link_fences_the_one_before(void **unused) {
   (void)unused;
   connect_client();
@@ -288,6 +370,30 @@ static void clients_that_say_processed_find_all_until_then(void **unused) {
   assert_int_equal(connect_client().resume, STWI_RESUME_PARTIAL);
   expect_gap(1, 2, STWI_GAP_LOST);
   expect_data(3);
+}
+
+static void an_ack_that_goes_back_is_refused(void **unused) {
+  (void)unused;
+  client.caps |= STWI_SF_CAP_PROCESSED;
+  connect_client();
+  post_count(3);
+  for (uint64_t n = 1; n <= 3; n++)
+    expect_data(n);
+  give_ack(0, 3, 2);
+  assert_int_equal(give_ack(0, 3, 2), STW_OK);
+  assert_int_equal(item.kind, STW_SESSION_NOTHING);
+  client.has[0] = client.processed[0] = 1; /* a process with an older store: its own link counts */
+  connect_client();
+  expect_gap(2, 2, STWI_GAP_LOST);
+  expect_data(3);
+  assert_int_equal(give_ack(0, 3, 1), STW_OK);
+  client.processed[0] = 0;
+  expect_broken(give_ack(0, 2, 1), 4400);
+  post_count(3);
+  for (uint64_t n = 1; n <= 3; n++)
+    expect_data(n);
+  give_ack(0, 3, 2);
+  expect_broken(give_ack(0, 3, 1), 4400);
 }
 
 static void a_full_ring_lets_the_oldest_go_as_a_gap(void **unused) {
@@ -358,6 +464,31 @@ static void the_clients_window_and_largest_message_are_heeded(void **unused) {
   expect_gap(5, 5, STWI_GAP_REMOVED);
 }
 
+static void what_gave_way_unacknowledged_stays_in_the_clients_window(void **unused) {
+  (void)unused;
+  options.ring_messages = 2;
+  renew();
+  struct stwi_sf_hello hello = hello_of();
+  hello.window_messages = 3;
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_NONE);
+  take(STWI_SF_WELCOME);
+  post_count(2);
+  expect_data(1);
+  expect_data(2);
+  post_count(2);
+  expect_data(3);
+  take_nothing();
+  give_ack(0, 1, 0); /* 2 may be under way still */
+  take_nothing();
+  give_ack(0, 2, 0);
+  expect_data(4);
+  post_count(2);
+  expect_data(5);
+  take_nothing();
+  give_ack(0, 5, 0);
+  expect_data(6);
+}
+
 static void answers_and_the_end_go_in_order(void **unused) {
   (void)unused;
   connect_client();
@@ -412,24 +543,30 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(numbers_in_order_are_given_and_acknowledged),
       TEST(the_control_lane_is_acknowledged_at_once),
-      TEST(a_duplicate_is_dropped_and_acknowledged_again),
+      TEST(repeats_are_dropped_and_acknowledged_again_together),
       TEST(unnumbered_messages_are_given_and_never_acknowledged),
       TEST(parts_become_one_message_and_a_gap_ends_them),
       TEST(broken_rules_close_the_link_with_a_code),
       TEST(a_message_over_the_bound_is_refused_before_it_is_kept),
       TEST(only_what_the_host_accepted_is_acknowledged),
-      TEST(a_client_that_ignores_the_window_is_cut_off),
+      TEST(the_window_is_exact_and_of_both_lanes),
+      TEST(what_the_host_accepts_makes_room),
+      TEST(what_was_taken_back_is_in_no_window),
+      TEST(an_honest_client_is_never_refused),
       TEST(nobody_takes_a_session_by_its_cid),
       TEST(a_token_is_valid_until_the_next_one_was_used),
       TEST(a_client_whose_first_welcome_was_lost_comes_in),
       TEST(optimistic_frames_do_not_void_the_old_token),
       TEST(what_the_store_does_not_know_is_stale),
+      TEST(a_new_session_leaves_the_server_numbers),
       TEST(the_newest_link_fences_the_one_before),
       TEST(kept_messages_are_replayed_until_the_client_has_them),
       TEST(clients_that_say_processed_find_all_until_then),
+      TEST(an_ack_that_goes_back_is_refused),
       TEST(a_full_ring_lets_the_oldest_go_as_a_gap),
       TEST(large_messages_go_in_parts_and_urgent_ones_pass),
       TEST(the_clients_window_and_largest_message_are_heeded),
+      TEST(what_gave_way_unacknowledged_stays_in_the_clients_window),
       TEST(answers_and_the_end_go_in_order),
       TEST(without_memory_calls_refuse_and_nothing_is_lost),
   };

@@ -32,7 +32,8 @@ def make(queued: int, parked: int, clean: bool) -> bytes:
         for statement in statements():
             db.execute(statement)
         db.execute(
-            "INSERT INTO meta VALUES(1, 4, 1, ?, 0, 9, 9, zeroblob(16), 0, 0, zeroblob(32), 0, 0)",
+            "INSERT INTO meta VALUES(1, 4, 1, ?, 0, 9, 9, zeroblob(16), 0, 0, zeroblob(32), 0, "
+            "0, 0, 0)",
             (clean,),
         )
         for number in range(queued):

@@ -135,7 +135,7 @@ static void the_session_and_its_cursors_are_kept(void **state) {
   struct store_world *world = *state;
   assert_open(world);
   struct stwi_session_saved session = {
-      .incarnation = UINT64_MAX, .is_welcomed = true, .processed = {5, 6}};
+      .incarnation = UINT64_MAX, .is_welcomed = true, .processed = {5, 6}, .found_next = {8, 9}};
   memset(session.cid, 7, sizeof session.cid);
   memset(session.token, 8, sizeof session.token);
   const struct stwi_store_change change = {
@@ -152,6 +152,8 @@ static void the_session_and_its_cursors_are_kept(void **state) {
   assert_true(kept->incarnation == UINT64_MAX);
   assert_int_equal(kept->processed[STW_LANE_DATA], 5);
   assert_int_equal(kept->processed[STW_LANE_CONTROL], 60);
+  assert_int_equal(kept->found_next[STW_LANE_DATA], 8);
+  assert_int_equal(kept->found_next[STW_LANE_CONTROL], 9);
 }
 
 /* Of this thread, which opens the file itself: a loaded machine does not count. */

@@ -15,6 +15,7 @@ from session_peer import (
     REPLAY,
     STALE,
     TEXT,
+    VERSION,
     Refused,
     ScriptedClient,
     serving,
@@ -235,6 +236,27 @@ async def test_hostile_frames_end_the_link_not_the_session(frame: list[Any], cod
         await client.link.close()
 
 
+async def test_a_client_of_a_later_version_is_refused_as_such() -> None:
+    async with serving(Sessions(echo)) as url:
+        client = ScriptedClient(url)
+        await client.connect()
+        await client.write(client.hello(v=[9]))
+        with pytest.raises(Refused) as refused:
+            await client.welcomed()
+        assert refused.value.code == VERSION
+        assert await client.until_closed() == 4400
+
+
+async def test_text_messages_are_no_frames() -> None:
+    async with serving(Sessions(echo)) as url:
+        client = ScriptedClient(url)
+        for is_welcomed in (False, True):
+            await (client.open() if is_welcomed else client.connect())
+            await client.link.send("a text message")
+            assert await client.until_closed() == 4400
+            assert client.link.close_reason == "a text message on a link of steadwire.v1"
+
+
 @pytest.mark.parametrize("first", ["text", b"", b"\xc1", b"\x93\x06\x01\x02"])
 async def test_what_is_no_hello_is_refused(first: str | bytes) -> None:
     async with serving(Sessions(echo)) as url:
@@ -304,6 +326,25 @@ async def test_draining_asks_then_closes_and_loses_nothing() -> None:
         await drained
         assert note.seen == ["in between"]
         assert sessions.live == []
+
+
+async def test_a_draining_node_sends_who_comes_on_at_once() -> None:
+    sessions = Sessions(echo)
+    async with serving(sessions) as url, ScriptedClient(url) as client:
+        draining = asyncio.create_task(sessions.drain(20, timeout=1))
+        await client.until(lambda: client.goaways)
+        late = ScriptedClient(url)
+        with pytest.raises(Refused, match="^4 r=0;w=500$"):
+            await late.open()
+        assert await late.until_closed() == 1013
+        await client.link.close()
+        await draining
+
+
+async def test_a_full_node_says_so_without_a_time() -> None:
+    async with serving(Sessions(echo, live_max=1)) as url, ScriptedClient(url):
+        with pytest.raises(Refused, match="^4 try again later$"):
+            await ScriptedClient(url).open()
 
 
 async def test_plain_clients_can_be_refused() -> None:

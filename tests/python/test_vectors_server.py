@@ -14,12 +14,16 @@ from steadwire import _core, errors
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors"
 FRAMES = json.loads((VECTORS / "frames.json").read_text(encoding="utf-8"))
-DIALOGUES = json.loads((VECTORS / "dialogues.json").read_text(encoding="utf-8"))
-del DIALOGUES["about"]
+DIALOGUES = {
+    name: steps
+    for name, steps in json.loads((VECTORS / "dialogues.json").read_text(encoding="utf-8")).items()
+    if name != "about" and not any(step["from"] == "server" and step.get("wrong") for step in steps)
+}
 
 BIG = (1 << 63) - 1
 INCARNATION = 0x0123456789ABCDEF
 ACK_NS = 60_000_000  # longer than an acknowledgement may wait
+BUSY = 4
 MESSAGE, GAP, PROOF, REJECTED, AUTH, CLOSED = range(1, 7)
 
 
@@ -149,6 +153,7 @@ class Server:
         self.link = self.old_link = 0
         self.now = 0
         self.refusal = 0
+        self.takes_nobody = False
         self.close_code = 0
 
     def new(self) -> _core.Session:
@@ -158,6 +163,8 @@ class Server:
     def run(self) -> None:
         for at, step in enumerate(self.steps):
             self.now += ACK_NS
+            if step["from"] == "client" and step.get("lost"):
+                continue
             if step["from"] == "client":
                 self.from_client(at, step)
             elif "hex" in step:
@@ -174,6 +181,9 @@ class Server:
                 self.session.lost(self.link)
             return
         data = bytes.fromhex(step["hex"])
+        if step["fields"]["type"] == "HELLO" and self.takes_nobody:
+            self.refusal = BUSY
+            return
         if step["fields"]["type"] == "HELLO":
             self.claim(at, data)
             return
@@ -217,6 +227,8 @@ class Server:
     def done(self, what: str) -> None:
         if what.startswith("close"):
             self.closed(int(what.split()[1]))
+        elif what == "take nobody":
+            self.takes_nobody = True
         elif what.startswith("send 2 to 4"):
             for text in "bcd":
                 self.session.send(0, text)

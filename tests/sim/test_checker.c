@@ -310,6 +310,67 @@ static void an_unsure_message_may_come_once_or_not_at_all(void **unused) {
   }
 }
 
+static void take(struct stwi_checker *checker, uint64_t serial) {
+  uint8_t body[STWI_STAMP_BYTES];
+  stwi_stamp_write(body, sizeof body, 0, serial);
+  stwi_checker_taken(checker, STWI_VIEW_RAW, 0, body, sizeof body);
+}
+
+static void what_may_repeat_does_so_once(void **unused) {
+  (void)unused;
+  for (unsigned repeats = 0; repeats < 3; repeats++) {
+    struct stwi_checker *checker = stwi_checker_new(1);
+    struct stwi_verdict verdict;
+    stwi_checker_sent(checker, 0, STWI_STAMP_BYTES, 0);
+    take(checker, 1);
+    stwi_checker_may_repeat(checker, 0, 1);
+    for (unsigned i = 0; i < repeats; i++)
+      take(checker, 1);
+    assert_int_equal(stwi_checker_verdict(checker, STWI_VIEW_RAW, &verdict), repeats < 2);
+    assert_int_equal(verdict.repeated, repeats > 0);
+    assert_int_equal(verdict.taken, 1);
+    stwi_checker_free(checker);
+  }
+}
+
+/* 1 to 3 are sent; 2 is told as a gap, and 3 is taken, before the taker begins anew. */
+static void order_and_gaps_hold_until_the_taker_begins_anew(void **unused) {
+  (void)unused;
+  for (unsigned is_anew = 0; is_anew < 2; is_anew++) {
+    struct stwi_checker *checker = stwi_checker_new(1);
+    struct stwi_verdict verdict;
+    for (uint64_t serial = 1; serial <= 3; serial++)
+      stwi_checker_sent(checker, 0, STWI_STAMP_BYTES, serial);
+    take(checker, 1);
+    stwi_checker_gap(checker, 0, 2, 2);
+    take(checker, 3);
+    stwi_checker_may_repeat(checker, 0, 3);
+    if (is_anew == 1)
+      stwi_checker_begin_anew(checker, 0);
+    take(checker, 2);
+    take(checker, 3);
+    assert_int_equal(stwi_checker_verdict(checker, STWI_VIEW_RAW, &verdict), is_anew);
+    assert_int_equal(verdict.faults[STWI_FAULT_REORDERED], 1 - is_anew);
+    assert_int_equal(verdict.faults[STWI_FAULT_UNEXPECTED], 1 - is_anew);
+    stwi_checker_free(checker);
+  }
+}
+
+static void a_gap_over_what_was_taken_and_given_up_is_none(void **unused) {
+  (void)unused;
+  for (unsigned is_unsure = 0; is_unsure < 2; is_unsure++) {
+    struct stwi_checker *checker = stwi_checker_new(1);
+    struct stwi_verdict verdict;
+    stwi_checker_sent(checker, 0, STWI_STAMP_BYTES, 1);
+    take(checker, 1);
+    if (is_unsure == 1)
+      stwi_checker_unsure(checker, 0, 1);
+    stwi_checker_gap(checker, 0, 1, 1);
+    assert_int_equal(stwi_checker_verdict(checker, STWI_VIEW_RAW, &verdict), is_unsure);
+    stwi_checker_free(checker);
+  }
+}
+
 static void a_gap_concerns_who_has_the_number_now(void **unused) {
   (void)unused;
   struct stwi_checker *checker = stwi_checker_new(1);
@@ -384,6 +445,9 @@ int main(void) {
       cmocka_unit_test(a_log_where_nobody_dies_is_right_in_both_views),
       cmocka_unit_test(a_log_where_the_host_dies_is_right_once_deduped),
       cmocka_unit_test(an_unsure_message_may_come_once_or_not_at_all),
+      cmocka_unit_test(what_may_repeat_does_so_once),
+      cmocka_unit_test(order_and_gaps_hold_until_the_taker_begins_anew),
+      cmocka_unit_test(a_gap_over_what_was_taken_and_given_up_is_none),
       cmocka_unit_test(a_gap_concerns_who_has_the_number_now),
       cmocka_unit_test(a_body_that_is_no_stamp_is_a_phantom),
       cmocka_unit_test(every_byte_of_a_body_counts),

@@ -1,286 +1,303 @@
 #include "pair.h"
 
-#include "core/chunk.h"
+#include "core/conn_config.h"
 #include "core/mem.h"
 #include "io/envelope.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-static void change(struct stwi_store_change change) {
-  change.serial = ++w.store_serial;
-  if (!stwi_model_add(w.store, &change))
+#define TURNS_MAX 1000u
+
+/* ---- the conn's options ---- */
+
+static char *copy_text(const char *text) {
+  const size_t size = strlen(text) + 1;
+  char *copy = stwi_alloc(size);
+  memcpy(copy, text, size);
+  return copy;
+}
+
+static void add_url(struct stwi_conn_config *config, const char *text) {
+  const char *why;
+  if (stwi_url_parse(text, &config->urls[config->url_count++], &why) != STW_OK)
+    pair_broke(why);
+}
+
+static struct stwi_conn_config *make_config(void) {
+  struct stwi_conn_config *config = stwi_alloc(sizeof *config);
+  *config = (struct stwi_conn_config){
+      .name = copy_text(""),
+      .subprotocols = copy_text(""),
+      .ca_file = copy_text(""),
+      .client_cert = copy_text(""),
+      .client_key = copy_text(""),
+      .server_name = copy_text(""),
+      .proxy = copy_text(""),
+      .urls = stwi_alloc(NODES * sizeof *config->urls),
+      .open_timeout_ns = STWI_S,
+      .close_timeout_ns = STWI_S,
+      .heartbeat_interval_ns = 500 * STWI_MS,
+      .has_heartbeat = true,
+      .retry_window_ns = 50 * STWI_MS,
+      .retry_cap_ns = STWI_S,
+      .has_hedge = true,
+      .outbox_messages = OUTBOX_MESSAGES,
+      .outbox_bytes = 64u * 1024 * 1024,
+      .guarantee = STW_EXACTLY_ONCE,
+      .profile = STWI_PROFILE_SESSION,
+      .unknown_fate = w.replays ? STWI_UNKNOWN_REPLAY : STWI_UNKNOWN_FAIL,
+      .dead_letters = 100,
+      .has_inbound_from = w.gives_cursor,
+      .outbox_path = copy_text("model"),
+      .is_durable = w.plan.lag == 0,
+      .max_message = 1024u * 1024,
+      .inbound_buffer = 1024u * 1024,
+      .ready_timeout_ns = STWI_S,
+      .credentials_timeout_ns = STWI_S,
+  };
+  memcpy(config->inbound_from, w.cursor, sizeof w.cursor);
+  add_url(config, "ws://0/");
+  if (!w.plan.has_one_node)
+    add_url(config, "ws://1/");
+  return config;
+}
+
+/* ---- links ---- */
+
+static struct dialled *find_link(uint32_t link) {
+  for (size_t i = 0; i < w.dialled_count; i++)
+    if (w.dialled[i].link == link)
+      return &w.dialled[i];
+  return NULL;
+}
+
+static struct dialled *find_gen(uint32_t gen) {
+  for (size_t i = 0; i < w.dialled_count; i++)
+    if (w.dialled[i].gen == gen)
+      return &w.dialled[i];
+  pair_broke("an effect for a link that is over");
+  return NULL;
+}
+
+static void dial(const struct stwi_effect *effect) {
+  if (w.dialled_count == LINKS_MAX) {
+    pair_broke("the core dials more links than it may");
+    return;
+  }
+  const uint32_t place = effect->u.dial.host[0] == '0' ? 0 : 1;
+  w.dialled[w.dialled_count++] =
+      (struct dialled){.link = stwi_net_dial(w.net, w.now, place), .gen = effect->link};
+}
+
+static void perform_on_link(const struct stwi_effect *effect) {
+  const struct dialled *link = find_gen(effect->link);
+  if (link == NULL)
+    return;
+  if (effect->kind == STWI_FX_WRITE)
+    pair_send_frames(link->link, STWI_NET_CALLER, effect->u.write.data, effect->u.write.size);
+  else if (effect->kind == STWI_FX_CUT)
+    stwi_net_close(w.net, w.now, link->link, STWI_NET_CALLER, effect->u.cut.abort);
+}
+
+static void perform_store(const struct stwi_effect *effect) {
+  pair_host_change(&effect->u.store);
+  w.told_serial = effect->u.store.serial;
+  if (!stwi_model_add(w.store, &effect->u.store))
     pair_broke("the model store has no memory");
 }
 
-static void client_wait_for_store(void) {
+static void perform(const struct stwi_effect *effect) {
+  switch (effect->kind) {
+  case STWI_FX_DIAL:
+    dial(effect);
+    break;
+  case STWI_FX_WRITE:
+  case STWI_FX_CUT:
+  case STWI_FX_PAUSE:
+    perform_on_link(effect);
+    break;
+  case STWI_FX_MESSAGE:
+    pair_note(&w.pending, pair_stream_of(true, effect->u.message.lane), effect->u.message.lane,
+              effect->u.message.id.number, effect->u.message.data, effect->u.message.size);
+    break;
+  case STWI_FX_STORE:
+    perform_store(effect);
+    break;
+  case STWI_FX_EVENT:
+    pair_host_event(&effect->u.event);
+    break;
+  case STWI_FX_PUBLISH:
+    break;
+  }
+}
+
+/* ---- steps ---- */
+
+static void give_entropy(void) {
+  size_t size;
+  uint8_t *bytes = stwi_core_entropy_want(w.core, &size);
+  for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
+    const uint64_t value = stwi_random_next(stwi_net_random(w.net));
+    memcpy(bytes + i, &value, sizeof value);
+  }
+  if (size > 0)
+    stwi_core_entropy_given(w.core);
+}
+
+void pair_client_step(const struct stwi_input *input) {
+  give_entropy();
+  w.effects.count = 0;
+  w.has_input = true;
+  stwi_core_step(w.core, input, 1, w.now, &w.effects);
+  for (size_t i = 0; i < w.effects.count; i++)
+    perform(&w.effects.items[i]);
+}
+
+static void wait_for_store(void) {
   const stwi_time due = stwi_model_due(w.store);
-  if (due != STWI_NEVER)
-    pair_timer(STORE, w.life, due > w.now ? due - w.now : 0);
+  if (due == STWI_NEVER || w.store_at <= due)
+    return;
+  w.store_at = due > w.now ? due : w.now;
+  pair_timer(STORE, w.life, w.store_at - w.now);
 }
 
-static void client_flush(void) {
-  const stwi_time before = stwi_model_due(w.store);
+static void wait_for_core(void) {
+  const stwi_time due = stwi_core_deadline(w.core);
+  if (due == STWI_NEVER || w.tick_at <= due)
+    return;
+  w.tick_at = due;
+  pair_timer(TICK, w.life, due - w.now);
+}
+
+void pair_client_turn(void) {
+  const struct stwi_input turn = {.kind = STWI_IN_TURN};
+  unsigned turns = 0;
+  if (!w.has_input && stwi_core_deadline(w.core) > w.now && stwi_model_due(w.store) >= w.store_at)
+    return;
+  do {
+    pair_client_step(&turn);
+    if (++turns > TURNS_MAX)
+      pair_broke("the core never comes to rest");
+  } while (w.broken[0] == '\0' &&
+           (stwi_core_has_more(w.core) || stwi_core_deadline(w.core) <= w.now));
+  w.has_input = false;
   stwi_model_flush(w.store, w.now, pair_roll(5) * STWI_MS);
-  if (before == STWI_NEVER)
-    client_wait_for_store();
-}
-
-void pair_client_put(stw_lane lane) {
-  uint8_t body[BODY_MAX];
-  const uint32_t size = STWI_STAMP_BYTES + (uint32_t)pair_roll(pair_roll(20) == 0 ? 500 : 40);
-  const uint32_t stream = pair_stream_of(false, lane);
-  const uint64_t number = ++w.last[lane];
-  const uint64_t serial = stwi_checker_sent(w.checker, stream, size, number);
-  stwi_stamp_write(body, size, stream, serial);
-  struct stwi_chunk *chunk = stwi_chunk_new((uint32_t)stwi_msg_footprint(0, size));
-  struct stwi_msg *msg = stwi_chunk_append(chunk, NULL, 0, body, size);
-  msg->number = msg->id.number = number;
-  msg->lane = (uint8_t)lane;
-  msg->guarantee = STW_EXACTLY_ONCE;
-  change(
-      (struct stwi_store_change){.op = STWI_STORE_PUT, .lane = lane, .number = number, .msg = msg});
-  stwi_chunk_free(chunk);
-  pair_lane_add(&w.outbox[lane], (struct kept){number, serial, size});
-  w.sent[0]++;
-}
-
-/* Takes the newest message back, where no byte of it was written. */
-void pair_client_cancel(stw_lane lane) {
-  struct lane *outbox = &w.outbox[lane];
-  if (outbox->first == outbox->count)
-    return;
-  const struct kept kept = outbox->items[outbox->count - 1];
-  if (kept.number < w.client.out[lane].next || kept.number <= w.stored_upto[lane])
-    return;
-  outbox->count--;
-  stwi_checker_unsure(w.checker, pair_stream_of(false, lane), kept.serial);
-  change((struct stwi_store_change){.op = STWI_STORE_REMOVE, .lane = lane, .number = kept.number});
-  w.edits[w.edit_count++ % EDITS_MAX] =
-      (struct edit){w.store_serial, pair_stream_of(false, lane), kept.serial};
-}
-
-void pair_client_hello(void) {
-  struct stwi_sclient_place place = {.window_bytes = 1u << 20};
-  struct stwi_sframe frame = {.type = STWI_SF_HELLO};
-  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
-    const struct lane *outbox = &w.outbox[lane];
-    place.next[lane] = w.last[lane] + 1;
-    place.lowest[lane] =
-        outbox->first < outbox->count ? outbox->items[outbox->first].number : place.next[lane];
-  }
-  stwi_sclient_link(&w.client);
-  stwi_sclient_hello(&w.client, &place, &frame);
-  pair_write_frame(w.link, STWI_NET_CALLER, &frame);
-}
-
-static void client_write(stw_lane lane) {
-  struct lane *outbox = &w.outbox[lane];
-  uint8_t body[BODY_MAX];
-  for (size_t at = pair_lane_find(outbox, w.client.out[lane].next); at < outbox->count; at++) {
-    const struct kept *kept = &outbox->items[at];
-    struct stwi_sframe frame = {.type = STWI_SF_DATA};
-    if ((kept->number > w.stored_upto[lane] && w.bug != WRITES_BEFORE_COMMIT) ||
-        !stwi_sclient_has_window(&w.client, at - outbox->first, 0, kept->size))
-      return;
-    if (stwi_sclient_hole(&w.client, lane, kept->number, &frame)) {
-      pair_write_frame(w.link, STWI_NET_CALLER, &frame);
-      frame = (struct stwi_sframe){.type = STWI_SF_DATA};
-    }
-    stwi_stamp_write(body, kept->size, pair_stream_of(false, lane), kept->serial);
-    frame.u.data.lane = lane;
-    frame.u.data.number = kept->number;
-    frame.u.data.payload = body;
-    frame.u.data.size = kept->size;
-    pair_write_frame(w.link, STWI_NET_CALLER, &frame);
-    stwi_sclient_wrote(&w.client, lane, kept->number);
-  }
-}
-
-/* Nothing at all is written before the new token is committed: any frame would end the old one. */
-static bool is_client_up(void) {
-  return w.is_open && w.client.phase == STWI_SCLIENT_UP && w.stored_serial >= w.session_serial;
-}
-
-void pair_client_pump(void) {
-  struct stwi_sframe frame;
-  client_flush();
-  if (!is_client_up())
-    return;
-  while (memset(&frame, 0, sizeof frame),
-         stwi_sclient_next_control(&w.client, w.now, false, &frame))
-    pair_write_frame(w.link, STWI_NET_CALLER, &frame);
-  client_write(STW_LANE_CONTROL);
-  client_write(STW_LANE_DATA);
-}
-
-void pair_client_unlink(bool is_told) {
-  if (w.link == 0)
-    return;
-  if (!is_told)
-    stwi_net_close(w.net, w.now, w.link, STWI_NET_CALLER, true);
-  stwi_sclient_unlink(&w.client);
-  w.link = 0;
-  w.is_open = false;
-  pair_timer(DIAL, w.life, (1 + pair_roll(20)) * STWI_MS);
-}
-
-/* Nor is a token shown before it is committed: the server would forget the one before it, and a
- * crash would leave the client without any. */
-void pair_client_dial(void) {
-  if (w.link != 0)
-    return;
-  if (w.stored_serial < w.session_serial) {
-    pair_timer(DIAL, w.life, STWI_MS);
-    return;
-  }
-  w.link = stwi_net_dial(w.net, w.now, (uint32_t)pair_roll(w.has_crashes ? NODES : 1));
-  w.heard_at = w.now;
-  w.links++;
-}
-
-static void client_gap(stw_lane lane, struct stwi_sclient_hole hole) {
-  if (hole.from != 0)
-    stwi_checker_gap(w.checker, pair_stream_of(true, lane), hole.from, hole.to);
-}
-
-static void client_welcomed(const struct stwi_sclient_news *news) {
-  struct stwi_session_saved saved = w.client.saved;
-  stwi_sclient_save(&w.client, &saved);
-  change((struct stwi_store_change){.op = STWI_STORE_SESSION, .session = &saved});
-  w.session_serial = w.store_serial;
-  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
-    client_gap((stw_lane)lane, news->u.welcomed.holes[lane]);
-    pair_lane_settle(&w.outbox[lane], w.client.out[lane].acked);
-  }
-}
-
-static void client_news(const struct stwi_sframe *frame, const struct stwi_sclient_news *news) {
-  stw_lane lane;
-  switch (news->kind) {
-  case STWI_SNEWS_WELCOMED:
-    client_welcomed(news);
-    break;
-  case STWI_SNEWS_MESSAGE:
-    lane = frame->u.data.lane;
-    pair_note(&w.pending, pair_stream_of(true, lane), lane, frame->u.data.number,
-              news->u.message.data, news->u.message.size);
-    stwi_free(news->u.message.held);
-    if (w.bug == PROCESSED_BEFORE_COMMIT)
-      stwi_sclient_processed(&w.client, lane, frame->u.data.number, w.now);
-    break;
-  case STWI_SNEWS_ACKED:
-    lane = frame->u.ack.lane;
-    pair_lane_settle(&w.outbox[lane], frame->u.ack.accepted);
-    change((struct stwi_store_change){
-        .op = STWI_STORE_SETTLED, .lane = lane, .number = frame->u.ack.accepted});
-    break;
-  case STWI_SNEWS_GAP:
-    client_gap(frame->u.gap.lane, news->u.gap);
-    break;
-  case STWI_SNEWS_REFUSED:
-    pair_broke("the server refused a session that it must know");
-    break;
-  case STWI_SNEWS_BROKEN:
-  case STWI_SNEWS_CLOSE:
-    pair_client_unlink(false);
-    break;
-  default:
-    break;
-  }
-}
-
-void pair_client_bytes(const struct stwi_net_event *event) {
-  struct stwi_sframe frame;
-  struct stwi_sclient_news news = {.kind = STWI_SNEWS_NOTHING};
-  const char *why = "";
-  w.heard_at = w.now;
-  if (!stwi_envelope.decode(event->data, event->size, &frame, &why)) {
-    pair_broke(why);
-    return;
-  }
-  stwi_sclient_take(&w.client, &frame, w.now, &news);
-  client_news(&frame, &news);
-}
-
-void pair_client_commit(void) {
-  pair_commit_effects(&w.pending, w.cursor);
-  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
-    stwi_sclient_processed(&w.client, (stw_lane)lane, w.cursor[lane], w.now);
-  pair_timer(CLIENT_COMMIT, w.life, (1 + pair_roll(10)) * STWI_MS);
+  wait_for_store();
+  wait_for_core();
 }
 
 void pair_client_stored(void) {
   struct stwi_input input;
-  if (!stwi_model_commit(w.store, w.now, &input))
+  w.store_at = STWI_NEVER;
+  if (!stwi_model_commit(w.store, w.now, &input)) {
+    wait_for_store();
     return;
-  w.stored_serial = input.u.stored.serial;
-  memcpy(w.stored_upto, input.u.stored.upto, sizeof w.stored_upto);
-  for (size_t i = 0; i < EDITS_MAX; i++) {
-    if (w.edits[i].change != 0 && w.edits[i].change <= w.stored_serial) {
-      stwi_checker_withdrawn(w.checker, w.edits[i].stream, w.edits[i].serial);
-      w.edits[i].change = 0;
-    }
   }
-  client_wait_for_store();
+  memcpy(w.committed, input.u.stored.upto, sizeof w.committed);
+  w.health = input.u.stored.health;
+  if (w.plan.bug == CLAIMS_COMMIT) {
+    input.u.stored.serial = w.told_serial;
+    memcpy(input.u.stored.upto, w.last, sizeof w.last);
+  }
+  pair_client_step(&input);
+  pair_host_safe();
 }
 
-void pair_client_tick(void) {
-  struct stwi_sframe ping = {.type = STWI_SF_PING};
-  pair_timer(TICK, w.life, 20 * STWI_MS);
-  if (w.link == 0)
+static void on_bytes(struct dialled *link, const struct stwi_net_event *event) {
+  struct stwi_input input = {.kind = STWI_IN_BYTES, .link = link->gen};
+  if (!link->is_ready) {
+    link->is_ready = true;
+    input.kind = STWI_IN_READY;
+    input.u.ready.subprotocol = STWI_SESSION_SUBPROTOCOL;
+    pair_client_step(&input);
     return;
-  if (w.now - w.heard_at > 800 * STWI_MS)
-    pair_client_unlink(false);
-  else if (is_client_up() && w.now - w.heard_at > 200 * STWI_MS)
-    pair_write_frame(w.link, STWI_NET_CALLER, &ping);
+  }
+  const size_t cut = pair_roll(4) == 0 ? (size_t)pair_roll(event->size) : event->size;
+  input.u.bytes.data = event->data;
+  input.u.bytes.size = cut;
+  if (cut > 0)
+    pair_client_step(&input);
+  link = find_link(event->link);
+  if (cut == event->size || link == NULL)
+    return;
+  input.u.bytes.data = event->data + cut;
+  input.u.bytes.size = event->size - cut;
+  pair_client_step(&input);
 }
 
-static void restore_lanes(const struct stwi_restored *restored) {
-  for (struct stwi_chunk *chunk = restored->chunks; chunk != NULL; chunk = chunk->next) {
-    const struct stwi_msg *msg = stwi_chunk_first(chunk);
-    uint32_t stream;
-    uint64_t serial = 0;
-    if (!stwi_stamp_read(stwi_msg_body(msg), msg->size, &stream, &serial))
-      pair_broke("the store gave back a body that nobody sent");
-    pair_lane_add(&w.outbox[msg->lane], (struct kept){msg->number, serial, msg->size});
+static void on_down(struct dialled *link, const struct stwi_net_event *event) {
+  const struct stwi_input input = {
+      .kind = STWI_IN_DOWN, .link = link->gen, .u.down = {.cause = event->cause}};
+  *link = w.dialled[--w.dialled_count];
+  pair_client_step(&input);
+}
+
+void pair_client_event(const struct stwi_net_event *event) {
+  struct dialled *link = find_link(event->link);
+  if (link == NULL)
+    return;
+  struct stwi_input input = {.kind = STWI_IN_WRITABLE, .link = link->gen};
+  if (event->kind == STWI_NET_OPEN) {
+    input.kind = STWI_IN_PHASE;
+    input.u.phase.phase = STW_PHASE_UPGRADE;
+    pair_client_step(&input);
+  } else if (event->kind == STWI_NET_BYTES) {
+    on_bytes(link, event);
+  } else if (event->kind == STWI_NET_WRITABLE) {
+    pair_client_step(&input);
+  } else if (event->kind == STWI_NET_DOWN) {
+    on_down(link, event);
   }
 }
+
+/* ---- lives ---- */
 
 void pair_client_start(void) {
   struct stwi_restored restored;
-  uint64_t stream;
-  if (!stwi_model_open(w.store, &restored, &stream))
+  if (!stwi_model_open(w.store, &restored, &w.stream))
     pair_broke("the model store has no memory");
-  memset(w.outbox, 0, sizeof w.outbox);
-  restore_lanes(&restored);
-  memcpy(w.last, restored.last_number, sizeof w.last);
-  memcpy(w.stored_upto, restored.last_number, sizeof w.stored_upto);
-  w.store_serial = w.session_serial = w.stored_serial = 0;
-  w.pending.count = 0;
-  memset(w.edits, 0, sizeof w.edits);
-  stwi_sclient_init(&w.client, &restored.session, w.cursor, 1u << 20);
-  stwi_chunk_free_list(restored.chunks);
-  stwi_chunk_free_list(restored.parked);
-  pair_timer(DIAL, w.life, STWI_MS);
-  pair_timer(TICK, w.life, STWI_MS);
+  w.core = stwi_core_new(&stwi_envelope);
+  stwi_effects_init(&w.effects);
+  w.tick_at = w.store_at = STWI_NEVER;
+  w.health = STW_STORE_OK;
+  w.told_serial = 0;
+  w.dialled_count = 0;
+  pair_host_restored(&restored);
+  const struct stwi_input open = {.kind = STWI_IN_OPEN,
+                                  .u.open = {.config = make_config(),
+                                             .stream = w.stream,
+                                             .restored = &restored,
+                                             .seed = stwi_random_next(stwi_net_random(w.net)),
+                                             .handle = {1}}};
+  pair_client_step(&open);
   pair_timer(CLIENT_COMMIT, w.life, STWI_MS);
 }
 
-void pair_client_crash(void) {
-  if (w.link != 0)
-    stwi_net_died(w.net, w.now, w.link, STWI_NET_CALLER);
-  w.link = 0;
-  w.is_open = false;
-  stwi_model_crash(w.store, pair_roll(2) == 0);
-  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
-    const struct lane *outbox = &w.outbox[lane];
-    const uint64_t kept = stwi_model_last(w.store, (stw_lane)lane);
-    for (size_t at = pair_lane_find(outbox, kept + 1); at < outbox->count; at++)
-      stwi_checker_withdrawn(w.checker, pair_stream_of(false, (stw_lane)lane),
-                             outbox->items[at].serial);
-  }
-  stwi_sclient_fini(&w.client);
+void pair_client_stop(void) {
+  pair_forget_effects(&w.pending);
+  stwi_core_free(w.core);
+  stwi_effects_fini(&w.effects);
+}
+
+void pair_client_crash(bool is_power_lost) {
+  for (size_t i = 0; i < w.dialled_count; i++)
+    stwi_net_died(w.net, w.now, w.dialled[i].link, STWI_NET_CALLER);
+  pair_host_note_standing();
+  stwi_model_crash(w.store, is_power_lost);
+  pair_host_judge_lost(is_power_lost);
+  pair_client_stop();
   w.life++;
-  w.client_crashes++;
+  pair_client_start();
+}
+
+void pair_client_close(void) {
+  const struct stwi_input forget = {.kind = STWI_IN_FORGET};
+  pair_client_step(&forget);
+  for (size_t i = 0; i < w.dialled_count; i++)
+    stwi_net_died(w.net, w.now, w.dialled[i].link, STWI_NET_CALLER);
+  stwi_model_close(w.store);
+  pair_client_stop();
+  w.life++;
   pair_client_start();
 }

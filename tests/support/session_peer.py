@@ -24,7 +24,7 @@ from websockets.typing import Subprotocol
 HELLO, WELCOME, DATA, ACK, NACK, PING, PONG, GOAWAY, CLOSE, AUTH, GAP, PART, REFUSE = range(1, 14)
 TEXT, REPLAY = 1, 2
 PROCESSED, PARTS = 2, 4
-STALE = 1
+STALE, VERSION = 1, 2
 
 
 class Refused(Exception):

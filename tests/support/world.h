@@ -76,6 +76,7 @@ struct world_server {
   stw_session_options session_options; /* of new sessions */
   uint64_t incarnation;                /* of its memory of sessions */
   uint32_t refuses;                    /* every HELLO, with this code; 0: none */
+  const char *refusal_text;            /* NULL: some words */
   bool refuses_auth;
   bool is_mute_to_hello;
   struct world_session *sessions; /* owned */
@@ -240,6 +241,8 @@ void world_session_goaway(struct world *world, struct world_server *server, uint
                           uint64_t spread_ms);
 void world_session_close(struct world *world, struct world_server *server, uint32_t code);
 void world_session_forget(struct world_server *server);
+/* (accepts_later) Accepts and works through all that has come. */
+void world_session_accept(struct world *world, struct world_server *server);
 /* A frame of the test's making on every link with a session. */
 void world_session_frame(struct world *world, struct world_server *server,
                          const struct stwi_sframe *frame);

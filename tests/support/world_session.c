@@ -108,7 +108,8 @@ static void on_hello(struct world *world, struct world_link *link,
   if (server->is_mute_to_hello)
     return;
   if (server->refuses != 0) {
-    refuse(world, link, server->refuses, "not now");
+    refuse(world, link, server->refuses,
+           server->refusal_text == NULL ? "not now" : server->refusal_text);
     return;
   }
   struct world_session *session = find(server, hello->cid);
@@ -204,6 +205,17 @@ uint64_t world_session_say(struct world *world, struct world_server *server, stw
     flush(world, s);
   }
   return number;
+}
+
+void world_session_accept(struct world *world, struct world_server *server) {
+  for (struct world_session *s = server->sessions; s != NULL; s = s->next) {
+    for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+      const uint64_t received = s->role.lanes[lane].received;
+      stwi_server_accept(&s->role, (stw_lane)lane, received, world->now);
+      stwi_server_processed(&s->role, (stw_lane)lane, received, world->now);
+    }
+    flush(world, s);
+  }
 }
 
 void world_session_goaway(struct world *world, struct world_server *server, uint64_t after_ms,

@@ -331,18 +331,40 @@ def malformed() -> list[dict[str, str]]:
     return [{"name": name, "hex": data.hex(), "why": why} for name, why, data in raw]
 
 
-def step(sender: str, frame: list[Any] | str, note: str = "") -> dict[str, Any]:
+def step(sender: str, frame: list[Any] | str, note: str = "", **marks: bool) -> dict[str, Any]:
+    """`lost`: it never arrives.  `wrong`: no sound peer writes it."""
     if isinstance(frame, str):
         return {"from": sender, "does": frame, "note": note}
-    return {"from": sender, "note": note, "hex": pack(frame).hex(), "fields": fields(frame)}
+    shown = {"hex": pack(frame).hex(), "fields": fields(frame)}
+    return {"from": sender, "note": note} | marks | shown
+
+
+def broken_rules(begin: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """What ends a link whoever of the two writes it; the last frame is the wrong one."""
+    rules: dict[str, list[list[Any]]] = {
+        "a number is skipped": [[3, 0, 2, 0, b"two"]],
+        "an ack beyond what was sent": [[4, 0, 1]],
+        "a gap past the next number": [[11, 0, 2, 3, 1]],
+        "a part past the next number": [[12, 0, 2, b"two"]],
+        "a part without a number": [[12, 0, 0, b"none"]],
+        "data without a number between parts": [[12, 0, 1, b"one"], [3, 0, 0, 0, b"none"]],
+        "a nack of what was not sent": [[5, 0, 1, 1, "no"]],
+    }
+    made = {}
+    for sender, other in (("client", "server"), ("server", "client")):
+        for name, frames in rules.items():
+            sound = [step(sender, frame) for frame in frames[:-1]]
+            wrong = step(sender, frames[-1], wrong=True)
+            made[f"{name}, by the {sender}"] = [*begin, *sound, wrong, step(other, "close 4400")]
+    return made
 
 
 def dialogues() -> dict[str, list[dict[str, Any]]]:
-    def c(frame: list[Any] | str, note: str = "") -> dict[str, Any]:
-        return step("client", frame, note)
+    def c(frame: list[Any] | str, note: str = "", **marks: bool) -> dict[str, Any]:
+        return step("client", frame, note, **marks)
 
-    def s(frame: list[Any] | str, note: str = "") -> dict[str, Any]:
-        return step("server", frame, note)
+    def s(frame: list[Any] | str, note: str = "", **marks: bool) -> dict[str, Any]:
+        return step("server", frame, note, **marks)
 
     def back(**changes: Any) -> list[Any]:
         return hello(**({"tok": TOKEN, "inc": INCARNATION} | changes))
@@ -360,7 +382,8 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
             *begin,
             *one,
             s([3, 0, 1, 1, b"a"]),
-            s([3, 0, 2, 1, b"b"]),
+            s([3, 0, 2, 1, b"b"], lost=True),
+            c([3, 0, 2, 1, b"two"], lost=True),
             lost,
             c(back(rx=[1, 0], pr=[1, 0], lo=[2, 1], nx=[3, 1]), "2 was written, not acknowledged"),
             s(greet(tok=TOKEN_2, st=2, rx=[1, 0], lo=[2, 1], nx=[3, 1])),
@@ -389,12 +412,13 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
         ],
         "resume, partial: the ring is gone, the cursor is not": [
             *begin,
-            *one,
+            c([3, 0, 1, 1, b"one"]),
+            s([4, 0, 1], lost=True),
             s([3, 0, 1, 1, b"a"]),
-            s([3, 0, 2, 1, b"b"]),
+            s([3, 0, 2, 1, b"b"], lost=True),
             lost,
             s("forget the ring", "its 120 s are over; 24 h of the cursor are not"),
-            c(back(rx=[1, 0], pr=[1, 0], nx=[3, 1]), "the acknowledgement of 1 was lost"),
+            c(back(rx=[1, 0], pr=[1, 0], nx=[3, 1])),
             s(greet(tok=TOKEN_2, st=1, rx=[1, 0], lo=[3, 1], nx=[3, 1])),
             s([11, 0, 2, 2, 3], "2 is lost"),
             c([3, 0, 2, 1, b"two"], "1 is settled by rx, it is not sent again"),
@@ -402,7 +426,8 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
             s([4, 0, 2]),
         ],
         "resume, the first WELCOME was lost": [
-            *begin,
+            c(hello()),
+            s(greet(), lost=True),
             lost,
             c(hello(), "no token: none was ever shown"),
             s(greet(tok=TOKEN_2, st=2)),
@@ -412,7 +437,7 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
             *one,
             lost,
             c(back(lo=[2, 1], nx=[2, 1])),
-            s(again),
+            s(greet(tok=TOKEN_2, rx=[1, 0], st=2), lost=True),
             lost,
             c(back(lo=[2, 1], nx=[2, 1]), "the token before is valid still"),
             s(greet(tok=TOKEN_3, rx=[1, 0], st=2)),
@@ -421,7 +446,7 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
             *begin,
             *one,
             lost,
-            c(hello(lo=[2, 1], nx=[2, 1]), "a frame under the first token had come"),
+            c(hello(lo=[2, 1], nx=[2, 1]), "a frame under the first token had come", wrong=True),
             s([13, 3, "token"]),
             s("close 4401"),
         ],
@@ -438,16 +463,22 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
             s([4, 0, 8]),
         ],
         "refuse, version": [
-            c(hello(v=[9])),
+            c(hello(v=[9]), "a client of a later version", wrong=True),
             s([13, 2, "this server speaks 1"]),
-            s("close 4401", "the code of REFUSE counts"),
+            s("close 4400", "the code of REFUSE counts"),
         ],
         "refuse, auth": [
             *begin,
             lost,
-            c(back(tok=bytes(32)), "a wrong token"),
+            c(back(tok=bytes(32)), "a wrong token", wrong=True),
             s([13, 3, "token"]),
             s("close 4401"),
+        ],
+        "refuse, busy": [
+            s("take nobody"),
+            c(hello()),
+            s([13, 4, "r=0;w=500"], "come back within 500 ms"),
+            s("close 1013"),
         ],
         "gap": [
             *begin,
@@ -465,14 +496,32 @@ def dialogues() -> dict[str, list[dict[str, Any]]]:
             c([3, 0, 1, 1, b"last"], "message 1 is 'first second last'"),
             s([4, 0, 1]),
         ],
-        "duplicate": [
+        "optimistic start": [
+            *begin,
+            c([3, 0, 1, 1, b"one"]),
+            s([4, 0, 1], lost=True),
+            lost,
+            c(back(nx=[3, 1])),
+            c([3, 0, 1, 3, b"one"], "ahead of WELCOME: a repeat, dropped"),
+            s(again),
+            c([3, 0, 2, 1, b"two"]),
+            s([4, 0, 2], "of the repeat, too"),
+        ],
+        "an ack is said again": [*begin, *one, s([3, 0, 1, 1, b"a"]), *[c([4, 0, 1, 1])] * 2],
+        "an ack goes back, by the client": [
+            *begin,
+            s([3, 0, 1, 1, b"a"]),
+            c([4, 0, 1, 1]),
+            c([4, 0, 1, 0], wrong=True),
+            s("close 4400"),
+        ],
+        "an ack goes back, by the server": [
             *begin,
             *one,
-            c([3, 0, 1, 3, b"one"], "again: dropped, acknowledged again"),
-            s([4, 0, 1]),
+            s([4, 0, 0], wrong=True),
+            c("close 4400"),
         ],
-        "a number is skipped": [*begin, c([3, 0, 2, 0, b"two"]), s("close 4400")],
-        "an ack beyond what was sent": [*begin, c([4, 0, 1]), s("close 4400")],
+        **broken_rules(begin),
         "goaway": [
             *begin,
             s(goaway(), "come back on another link within 5 s"),
@@ -534,7 +583,9 @@ FRAMES_ABOUT = (
 )
 DIALOGUES_ABOUT = (
     "Who sends what, in order. A step without hex is something done. sid, tok, inc and texts are "
-    "the sender's choice; acknowledgements may be fewer."
+    "the sender's choice; acknowledgements may be fewer. lost: it never arrives. wrong: no sound "
+    "peer writes it; such a dialogue tests the other role alone. Every other one runs against "
+    "either: play one side, and see that what comes is what the other side's steps say."
 )
 
 

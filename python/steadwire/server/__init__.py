@@ -10,7 +10,8 @@
         subprotocols=sessions.subprotocols, select_subprotocol=sessions.select_subprotocol,
     ): ...
 
-`sessions.asgi` is the same for Starlette and FastAPI. With a `RedisStore` a client goes on at
+`sessions.asgi` is an ASGI application to mount, `sessions.endpoint` the endpoint of a route of
+Starlette or FastAPI. With a `RedisStore` a client goes on at
 another node.
 """
 

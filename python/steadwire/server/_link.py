@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from steadwire.errors import SessionProtocolError
+
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
 
@@ -30,6 +32,14 @@ class Link(Protocol):
     async def close(self, code: int, text: str) -> None:
         """Never raises; what is closed stays closed."""
         ...
+
+
+async def frame_of(link: Link) -> bytes:
+    """The next frame of steadwire.v1; LinkLost, SessionProtocolError for a text message."""
+    data = await link.recv()
+    if isinstance(data, str):
+        raise SessionProtocolError("a text message on a link of steadwire.v1")
+    return data
 
 
 class WebsocketsLink:

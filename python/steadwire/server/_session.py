@@ -12,7 +12,7 @@ from typing import Any
 
 from steadwire import _core
 from steadwire.errors import StateError, SteadwireError
-from steadwire.server._link import Link, LinkLost
+from steadwire.server._link import Link, LinkLost, frame_of
 from steadwire.server._message import Gap, Message
 from steadwire.server._plain import SessionEnded
 from steadwire.server.store import Changes, FencedError, Loaded, Store
@@ -359,10 +359,9 @@ class Session:
 
     async def _read(self, link: Link, number: int, authenticate: Authenticate) -> None:
         while True:
-            data = await link.recv()
             try:
-                raw = data.encode() if isinstance(data, str) else data
-                item = self._core.receive(number, raw, time.monotonic_ns())
+                data = await frame_of(link)
+                item = self._core.receive(number, data, time.monotonic_ns())
             except SteadwireError as error:
                 code: int = getattr(error, "close_code", 0) or NO_RESOURCES
                 await link.close(code, str(error)[:100])

@@ -7,17 +7,27 @@ import contextlib
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from steadwire import _core
 from steadwire.errors import SteadwireError
-from steadwire.server._link import AsgiLink, Link, LinkLost, Receive, Scope, Send, WebsocketsLink
+from steadwire.server._link import (
+    AsgiLink,
+    Link,
+    LinkLost,
+    Receive,
+    Scope,
+    Send,
+    WebsocketsLink,
+    frame_of,
+)
 from steadwire.server._plain import PlainSession
 from steadwire.server._session import Authenticate, Session
 from steadwire.server.store import FencedError, Loaded, MemoryStore, Store
 
 if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
     from websockets.asyncio.server import ServerConnection
     from websockets.typing import Subprotocol
 
@@ -30,6 +40,14 @@ CLAIMS_MAX = 3
 GOING_AWAY = 1001
 RESTART = 1012
 TRY_LATER = 1013
+REFUSED = {VERSION: 4400, AUTH: 4401, BUSY: TRY_LATER}  # the close behind REFUSE
+REASONS = {
+    STALE: "this server does not know the session",
+    VERSION: "this server speaks version 1",
+    AUTH: "credentials or token not accepted",
+    BUSY: "try again later",
+}
+ELSEWHERE = "r=0;w=500"  # of a node that leaves: at once, and another one takes it
 
 Handler = Callable[[Any], Awaitable[None]]
 
@@ -121,6 +139,25 @@ class Sessions:
         await send(accept)
         await self.serve(AsgiLink(receive, send), is_session)
 
+    async def endpoint(self, websocket: WebSocket) -> None:
+        """An endpoint for Starlette's `WebSocketRoute`; FastAPI's `@app.websocket` calls it.
+
+        The sessions accept the WebSocket, since they name its subprotocol.  ValueError where that
+        was done before.
+        """
+        from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+        if websocket.application_state is not WebSocketState.CONNECTING:
+            raise ValueError("the WebSocket was accepted before: leave accept() to the sessions")
+
+        async def send(event: MutableMapping[str, Any]) -> None:
+            try:
+                await websocket.send(event)
+            except WebSocketDisconnect as error:
+                raise OSError("the client is gone") from error
+
+        await self.asgi(websocket.scope, websocket.receive, send)
+
     async def serve(self, link: Link, is_session: bool) -> None:
         """Serves one WebSocket to its end."""
         try:
@@ -149,10 +186,9 @@ class Sessions:
 
     async def _serve_session(self, link: Link) -> None:
         for _attempt in range(2):  # a stale HELLO may be followed by another
-            async with asyncio.timeout(self._hello_timeout):
-                data = await link.recv()
-            hello = data.encode() if isinstance(data, str) else data
             try:
+                async with asyncio.timeout(self._hello_timeout):
+                    hello = await frame_of(link)
                 cid, *_numbers = fields = _core.hello_read(hello)
                 principal = await self._principal(fields[3])
                 refusal, session, number = await self._open(link, cid, hello, principal)
@@ -162,9 +198,12 @@ class Sessions:
             if session is not None:
                 await self._run(session, link, number)
                 return
-            await link.send(_core.refusal_write(refusal, ""))
+            is_leaving = refusal == BUSY and self._is_draining
+            await link.send(
+                _core.refusal_write(refusal, ELSEWHERE if is_leaving else REASONS[refusal])
+            )
             if refusal != STALE:
-                await link.close(TRY_LATER if refusal == BUSY else 4401, "")
+                await link.close(REFUSED[refusal], "")
                 return
 
     async def _principal(self, auth: bytes) -> str | None:
