@@ -1,6 +1,7 @@
 #include "core/pace.h"
 
 #define SOON (250 * STWI_MS)
+#define SILENT_MAX (4 * STWI_S)
 #define STABLE (2 * STWI_S)
 #define STABLE_OVERLOAD (60 * STWI_S)
 
@@ -99,6 +100,13 @@ static stwi_time in_window(struct stwi_pace *pace, uint64_t factor, stwi_time no
   return plus(pace->lost_at, plus(from, stwi_random_below(random, end - from)));
 }
 
+static stwi_time in_silence(struct stwi_pace *pace, stwi_time now, struct stwi_random *random) {
+  const struct window next = window_after(pace, FACTOR);
+  pace->start_ns = now > pace->lost_at ? now - pace->lost_at : 0;
+  pace->length_ns = next.length < SILENT_MAX ? next.length : SILENT_MAX;
+  return plus(now, stwi_random_below(random, pace->length_ns));
+}
+
 stwi_time stwi_pace_next(struct stwi_pace *pace, enum stwi_pace_kind kind,
                          const struct stwi_hint *hint, stwi_time now, struct stwi_random *random) {
   const bool is_first = pace->attempts == 0;
@@ -115,6 +123,8 @@ stwi_time stwi_pace_next(struct stwi_pace *pace, enum stwi_pace_kind kind,
     return at_hint(pace, hint, now, random);
   if (kind == STWI_PACE_NOW && is_first)
     return plus(now, stwi_random_below(random, SOON));
+  if (kind == STWI_PACE_SILENT)
+    return in_silence(pace, now, random);
   const bool is_x4 = kind == STWI_PACE_WINDOW_X4 || kind == STWI_PACE_OVERLOAD;
   return in_window(pace, is_x4 ? FACTOR_X4 : FACTOR, now, random);
 }

@@ -29,7 +29,8 @@ enum stwi_pace_kind {
   STWI_PACE_NOW,
   STWI_PACE_WINDOW,
   STWI_PACE_WINDOW_X4,
-  STWI_PACE_OVERLOAD /* as WINDOW_X4, and the server was reached: it has no room */
+  STWI_PACE_OVERLOAD, /* as WINDOW_X4, and the server was reached: it has no room */
+  STWI_PACE_SILENT    /* said of a path, not of a cause: nothing comes back from anywhere */
 };
 
 struct stwi_hint {
@@ -66,7 +67,8 @@ void stwi_pace_init(struct stwi_pace *pace, uint64_t window_ns, uint64_t cap_ns)
  * waits in windows.  WINDOW_X4, OVERLOAD: the first window is 4 W, a later one four times as long
  * as the last instead of twice.  A window is at most `cap` long, or as long as the last hint's
  * spread (see STWI_PACE_LIFT); one that is more than half over when the attempt fails is left
- * out. */
+ * out.  SILENT: attempts burden nobody, and the first one after the path is back counts: windows of
+ * 4 s at most, from `now` on. */
 stwi_time stwi_pace_next(struct stwi_pace *pace, enum stwi_pace_kind kind,
                          const struct stwi_hint *hint, stwi_time now, struct stwi_random *random);
 /* How long an attempt may take once it has reached the server: `patience_ns`, doubled with each

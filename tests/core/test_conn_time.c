@@ -448,6 +448,34 @@ static void after_overload_the_attempt_counter_falls_after_a_minute(void **unuse
   assert_int_equal(world_inside(world, conn)->pace.attempts, 0);
 }
 
+/* Ten minutes without a path: no long wait is left over when it is back. */
+static void after_a_silent_path_the_next_attempt_is_near(void **unused) {
+  (void)unused;
+  const uint32_t conn = world_open_default(world, "a");
+  world_run(world, 5 * STWI_S);
+  world_swallow(world, server, true, true);
+  server->door = WORLD_DOOR_BLACKHOLE;
+  assert_true(world_run_to(world, conn, STW_STATE_WAITING, 60 * STWI_S));
+  world_run(world, 600 * STWI_S);
+  server->door = WORLD_DOOR_OPEN;
+  server->eats_to_server = server->eats_to_client = false;
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 20 * STWI_S));
+}
+
+/* A server that closed its door in good order is not a path that fell silent. */
+static void a_server_that_left_is_given_time(void **unused) {
+  (void)unused;
+  const uint32_t conn = world_open_default(world, "a");
+  world_run(world, 5 * STWI_S);
+  world_server_close(world, server, 1001, "");
+  server->door = WORLD_DOOR_BLACKHOLE;
+  world_run(world, 600 * STWI_S);
+  const uint64_t before = server->dials;
+  world_run(world, 60 * STWI_S);
+  assert_true(server->dials - before <= 6);
+  assert_true(world_state(world, conn) != STW_STATE_ONLINE);
+}
+
 static void a_link_that_proves_nothing_does_not_reset_the_pace(void **unused) {
   (void)unused;
   struct stwi_conn_config *config = world_config("a");
@@ -616,6 +644,8 @@ int main(void) {
       WORLD_TEST(a_crowded_server_is_not_raced),
       WORLD_TEST(beside_a_crowded_server_another_endpoint_is_tried),
       WORLD_TEST(after_overload_the_attempt_counter_falls_after_a_minute),
+      WORLD_TEST(after_a_silent_path_the_next_attempt_is_near),
+      WORLD_TEST(a_server_that_left_is_given_time),
       WORLD_TEST(a_link_that_proves_nothing_does_not_reset_the_pace),
       WORLD_TEST(offline_tries_again_after_thirty_seconds),
       WORLD_TEST(closing_waits_for_the_proofs),

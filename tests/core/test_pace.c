@@ -341,6 +341,19 @@ static void the_extremes_of_time_do_not_overflow(void **unused) {
         }
 }
 
+static void through_silence_attempts_are_never_far_apart(void **unused) {
+  (void)unused;
+  struct stwi_pace pace = fresh();
+  stwi_time at = next(&pace, STWI_PACE_WINDOW, T0);
+  for (unsigned i = 0; i < 1000; i++) {
+    const stwi_time failed = at + 5 * STWI_S;
+    at = next(&pace, STWI_PACE_SILENT, failed);
+    assert_true(at >= failed && at < failed + 4 * STWI_S);
+  }
+  at = next(&pace, STWI_PACE_WINDOW, at); /* something answers again: as after any loss */
+  assert_true(at < T0 + 10000 * STWI_S + CAP);
+}
+
 static void attempts_are_counted_without_end(void **unused) {
   (void)unused;
   struct stwi_pace pace = fresh();
@@ -374,6 +387,7 @@ int main(void) {
       TEST(a_hint_that_is_not_given_changes_nothing),
       TEST(a_stable_link_begins_at_the_first_window_again),
       TEST(the_extremes_of_time_do_not_overflow),
+      TEST(through_silence_attempts_are_never_far_apart),
       TEST(attempts_are_counted_without_end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
