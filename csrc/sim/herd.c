@@ -5,10 +5,9 @@
 #include <string.h>
 
 #include "core/cause.h"
+#include "core/pulse.h"
 #include "sim/herd_queue.h"
 
-/* Of the pulse of a conn's first link (conn_link.c): the first thing its dice are used for. */
-#define JITTER_DRAW 201u
 #define HINT_PERCENT 80u
 
 enum { STREAM_CLIENT };
@@ -91,7 +90,8 @@ static stwi_time own_next(const struct run *run, struct client *client, stw_caus
 
 static stwi_time own_lost(const struct run *run, struct client *client) {
   struct own *own = &client->u.own;
-  stwi_random_below(&client->random, JITTER_DRAW);
+  /* the pulse of a conn's first link (conn_link.c): the first thing its dice are used for */
+  stwi_random_below(&client->random, STWI_PULSE_JITTER_DRAW);
   stwi_pace_init(&own->pace, run->herd->config.retry_window_ns, STWI_HERD_RETRY_CAP);
   stwi_budget_init(&own->budget, 0);
   return own_next(run, client, STW_CAUSE_RESTART, &run->hint, 0);
