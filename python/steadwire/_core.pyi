@@ -25,6 +25,24 @@ def statuses() -> list[tuple[int, str, bool, str, str]]: ...
 def metrics() -> list[tuple[str, bool, str, str]]: ...
 def bind_ids(make_id: Callable[[int, int], Any], lanes: tuple[Any, ...], /) -> None: ...
 def options() -> list[tuple[str, str, str, str, str, str, bool, bool]]: ...
+def fleet_lists() -> tuple[
+    list[str], list[str], list[tuple[str, str]], list[tuple[str, str]], list[int]
+]: ...
+def fleet_run(
+    policy: str,
+    profile: str,
+    seed: int,
+    seconds: int,
+    interval_ms: int,
+    first: int,
+    count: int,
+    has_no_hints: bool,
+    has_no_drain: bool,
+    has_no_hedge: bool,
+    has_log: bool,
+    steps: list[tuple[int, int, int, bool]] | None,
+    /,
+) -> tuple[list[int], bytes]: ...
 def herd_policies() -> list[tuple[str, str]]: ...
 def herd_run(
     policy: int,

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from steadwire import simulate_fleet_cli
 from steadwire._table import columns
 from steadwire._units import seconds
 from steadwire.errors import ConfigError
@@ -60,6 +61,7 @@ def add_command(commands: Any) -> None:
     )
     worlds = command.add_subparsers(required=True, metavar="WORLD")
     _add_herd(worlds)
+    simulate_fleet_cli.add_worlds(worlds)
 
 
 def _add_herd(worlds: Any) -> None:

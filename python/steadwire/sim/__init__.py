@@ -6,6 +6,19 @@
 The same arguments give the same answer on every machine. Calls release the GIL.
 """
 
+from steadwire.sim.fleet import Fleet, World, fleet
 from steadwire.sim.herd import Herd, Policy, herd, policies
+from steadwire.sim.traces import Trace, TraceError, load
 
-__all__ = ["Herd", "Policy", "herd", "policies"]
+__all__ = [
+    "Fleet",
+    "Herd",
+    "Policy",
+    "Trace",
+    "TraceError",
+    "World",
+    "fleet",
+    "herd",
+    "load",
+    "policies",
+]
