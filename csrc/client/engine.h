@@ -18,7 +18,7 @@
 
 /* A question for the engine thread; the asker waits. */
 enum stwi_query_kind {
-  STWI_QUERY_LIST,  /* entries behind `cursor` */
+  STWI_QUERY_LIST,  /* entries behind `cursor`; E_ARGUMENT: no call gave it */
   STWI_QUERY_GET,   /* the entry of `id` */
   STWI_QUERY_BODY,  /* of `id` */
   STWI_QUERY_COPY,  /* messages behind `cursor`, whole, into `chunks` */

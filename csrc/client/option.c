@@ -152,8 +152,8 @@ static const stw_option table[] = {
         "taken up to twice the bound, so that they can replace unsent messages."),
     [STWI_OPTION_DEAD_LETTERS] =
         ROW("dead_letters", COUNT, "1", "1000", "0 .. 1000000",
-            "Dead messages, and those of unknown fate, that stay listed for a decision; beyond it "
-            "the oldest is forgotten."),
+            "Dead messages, and those of unknown fate, that stay listed for a decision; beyond it, "
+            "or beyond outbox_bytes of their own, the oldest is forgotten."),
     [STWI_OPTION_MAX_MESSAGE] =
         ROW("max_message", BYTES, "By", "16MiB", "1 .. 1GiB",
             "The largest message in either direction. A larger one that is sent is refused; one "

@@ -40,18 +40,16 @@ static struct stwi_query *query_for(enum stwi_query_kind kind, const stw_outbox_
 
 /* ---- looking ---- */
 
-static stw_status check_cursor(uint64_t cursor) {
-  if (cursor >> 62 < 3)
-    return STW_OK;
-  return stwi_error(STW_E_ARGUMENT, "cursor %llu was given by no call; begin with 0",
+static stw_status explain_list(stw_status status, uint64_t cursor) {
+  if (status != STW_E_ARGUMENT)
+    return stwi_outbox_explain(status, STWI_NO_ID);
+  return stwi_error(status, "cursor %llu came from no call: begin with 0",
                     (unsigned long long)cursor);
 }
 
 stw_status stwi_live_list(struct stwi_port *port, const stw_outbox_filter *filter, uint64_t *cursor,
                           stw_outbox_entry *entries, size_t max, size_t *count) {
-  stw_status status = check_cursor(*cursor);
-  if (status != STW_OK)
-    return status;
+  stw_status status;
   struct stwi_query *query = query_for(STWI_QUERY_LIST, filter);
   if (query != NULL)
     query->entries = calloc(max, sizeof *entries);
@@ -61,7 +59,7 @@ stw_status stwi_live_list(struct stwi_port *port, const stw_outbox_filter *filte
     query->cursor = *cursor;
     query->max = max;
     do {
-      status = stwi_outbox_explain(ask(port, query), STWI_NO_ID);
+      status = explain_list(ask(port, query), *cursor);
     } while (status == STW_OK && query->count < max && query->cursor != 0);
   }
   if (status == STW_OK) {
@@ -278,15 +276,6 @@ static stw_status mark_known(struct stwi_port *port, struct stwi_chunk *chunks, 
   return status;
 }
 
-static struct stwi_msg *copy_to(struct stwi_chunk *to, const struct stwi_msg *msg) {
-  struct stwi_msg *copy =
-      stwi_chunk_append(to, stwi_msg_key(msg), msg->key_size, stwi_msg_body(msg), msg->size);
-  struct stwi_msg head = *msg;
-  head.home = copy->home;
-  *copy = head;
-  return copy;
-}
-
 /* Leaves out what is marked: each chunk of the list in turn, in place of the old one. */
 static bool leave_known_out(struct stwi_chunk **place) {
   while (*place != NULL) {
@@ -296,7 +285,7 @@ static bool leave_known_out(struct stwi_chunk **place) {
       return false;
     for (struct stwi_msg *msg = stwi_chunk_first(old); msg != NULL; msg = stwi_chunk_after(msg))
       if (msg->id.number != 0)
-        copy_to(made, msg);
+        stwi_chunk_copy(made, msg);
     made->next = old->next;
     stwi_chunk_free(old);
     *place = made;

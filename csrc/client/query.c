@@ -12,11 +12,6 @@
 #define COPY_BYTES_MAX 262144u
 #define COPY_CHUNK_BYTES 65536u
 
-/* A cursor: section in the two highest bits, then the number (or serial) of the last one seen. */
-#define SECTION_SHIFT 62
-#define NUMBER_MASK (((uint64_t)1 << SECTION_SHIFT) - 1)
-enum section { SECTION_CONTROL, SECTION_DATA, SECTION_PARKED, SECTION_END };
-
 struct stwi_query *stwi_query_new(enum stwi_query_kind kind) {
   struct stwi_query *query = calloc(1, sizeof *query);
   if (query == NULL)
@@ -52,30 +47,36 @@ struct look {
   stwi_time now;
 };
 
-static const struct stwi_outbox *lane_of(const struct look *look, enum section section) {
-  return &look->lanes[section == SECTION_CONTROL ? STW_LANE_CONTROL : STW_LANE_DATA];
+static const struct stwi_outbox *lane_of(const struct look *look, uint64_t section) {
+  return &look->lanes[section == STWI_CURSOR_CONTROL ? STW_LANE_CONTROL : STW_LANE_DATA];
+}
+
+/* Is it 0, or where a message has been? */
+static bool is_cursor(const struct look *look, uint64_t cursor) {
+  const uint64_t section = cursor >> STWI_CURSOR_SHIFT, number = cursor & STWI_CURSOR_NUMBER;
+  if (section == 0 || number == 0)
+    return cursor == 0;
+  return number <=
+         (section == STWI_CURSOR_PARKED ? look->parked->serial : lane_of(look, section)->taken);
 }
 
 /* The message behind the cursor, which moves to it; NULL at the end (the cursor is 0). */
 static struct stwi_msg *next_of(const struct look *look, uint64_t *cursor) {
-  for (uint64_t section = *cursor >> SECTION_SHIFT; section < SECTION_END; section++) {
-    const uint64_t after = *cursor & NUMBER_MASK;
-    if (section == SECTION_PARKED) {
-      const struct stwi_parking *parking = stwi_parked_after(look->parked, after);
-      if (parking == NULL)
-        break;
-      *cursor = section << SECTION_SHIFT | parking->serial;
-      return parking->msg;
-    }
-    struct stwi_msg *msg = stwi_outbox_after(lane_of(look, (enum section)section), after);
+  if (*cursor == 0)
+    *cursor = (uint64_t)STWI_CURSOR_CONTROL << STWI_CURSOR_SHIFT;
+  for (uint64_t section = *cursor >> STWI_CURSOR_SHIFT; section < STWI_CURSOR_PARKED; section++) {
+    struct stwi_msg *msg = stwi_outbox_after(lane_of(look, section), *cursor & STWI_CURSOR_NUMBER);
     if (msg != NULL) {
-      *cursor = section << SECTION_SHIFT | msg->number;
+      *cursor = section << STWI_CURSOR_SHIFT | msg->number;
       return msg;
     }
-    *cursor = (section + 1) << SECTION_SHIFT;
+    *cursor = (section + 1) << STWI_CURSOR_SHIFT;
   }
-  *cursor = 0;
-  return NULL;
+  const struct stwi_parking *parking =
+      stwi_parked_after(look->parked, *cursor & STWI_CURSOR_NUMBER);
+  *cursor =
+      parking == NULL ? 0 : (uint64_t)STWI_CURSOR_PARKED << STWI_CURSOR_SHIFT | parking->serial;
+  return parking == NULL ? NULL : parking->msg;
 }
 
 static bool is_parked(const struct stwi_msg *msg) {
@@ -107,56 +108,29 @@ static bool lets_through(const stw_outbox_filter *filter, const struct stwi_msg 
 
 /* ---- entries ---- */
 
-static uint32_t ring_offset(const struct stwi_outbox *lane, uint64_t number) {
-  uint32_t low = 0, high = lane->count;
-  while (low < high) {
-    const uint32_t middle = low + (high - low) / 2;
-    if (lane->ring[(lane->head + middle) & (lane->capacity - 1)]->number < number)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-static uint32_t parked_offset(const struct stwi_parked *parked, uint64_t serial) {
-  uint32_t low = 0, high = parked->count;
-  while (low < high) {
-    const uint32_t middle = low + (high - low) / 2;
-    if (parked->items[middle].serial < serial)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-/* Ended messages that still fill a place count as well: close enough for people. */
+/* Gaps count as well: close enough for people. */
 static uint32_t position_at(const struct look *look, uint64_t cursor) {
   const struct stwi_outbox *control = &look->lanes[STW_LANE_CONTROL];
   const struct stwi_outbox *data = &look->lanes[STW_LANE_DATA];
-  const uint64_t number = cursor & NUMBER_MASK;
-  switch (cursor >> SECTION_SHIFT) {
-  case SECTION_CONTROL:
-    return ring_offset(control, number);
-  case SECTION_DATA:
-    return control->count + ring_offset(data, number);
+  const uint64_t number = cursor & STWI_CURSOR_NUMBER;
+  switch (cursor >> STWI_CURSOR_SHIFT) {
+  case STWI_CURSOR_CONTROL:
+    return stwi_outbox_position(control, number);
+  case STWI_CURSOR_DATA:
+    return control->count + stwi_outbox_position(data, number);
   default:
-    return control->count + data->count + parked_offset(look->parked, number);
+    return control->count + data->count + stwi_parked_position(look->parked, number);
   }
 }
 
 static uint64_t cursor_of(const struct look *look, const struct stwi_msg *msg) {
-  uint64_t section = msg->lane == STW_LANE_CONTROL ? SECTION_CONTROL : SECTION_DATA;
+  uint64_t section = msg->lane == STW_LANE_CONTROL ? STWI_CURSOR_CONTROL : STWI_CURSOR_DATA;
   uint64_t number = msg->number;
   if (is_parked(msg)) {
-    uint32_t i = 0;
-    while (look->parked->items[i].msg != msg)
-      i++;
-    section = SECTION_PARKED;
-    number = look->parked->items[i].serial;
+    section = STWI_CURSOR_PARKED;
+    number = stwi_parked_serial(look->parked, msg);
   }
-  return section << SECTION_SHIFT | number;
+  return section << STWI_CURSOR_SHIFT | number;
 }
 
 static void fill_entry(stw_outbox_entry *entry, const struct stwi_msg *msg, stwi_time now) {
@@ -178,6 +152,8 @@ static void fill_entry(stw_outbox_entry *entry, const struct stwi_msg *msg, stwi
 }
 
 static stw_status list(struct stwi_query *query, const struct look *look) {
+  if (!is_cursor(look, query->cursor))
+    return STW_E_ARGUMENT;
   for (unsigned looks = 0; query->count < query->max && looks < LOOKS_MAX; looks++) {
     const struct stwi_msg *msg = next_of(look, &query->cursor);
     if (msg == NULL)

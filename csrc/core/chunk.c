@@ -64,6 +64,16 @@ struct stwi_msg *stwi_chunk_append(struct stwi_chunk *chunk, const void *key, ui
   return msg;
 }
 
+struct stwi_msg *stwi_chunk_copy(struct stwi_chunk *chunk, const struct stwi_msg *msg) {
+  struct stwi_msg *copy =
+      stwi_chunk_append(chunk, stwi_msg_key(msg), msg->key_size, stwi_msg_body(msg), msg->size);
+  if (copy == NULL)
+    return NULL;
+  *copy = *msg;
+  copy->home = chunk;
+  return copy;
+}
+
 struct stwi_msg *stwi_chunk_first(struct stwi_chunk *chunk) {
   return chunk->used == 0 ? NULL : (void *)chunk->bytes;
 }

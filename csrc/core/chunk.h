@@ -24,14 +24,15 @@ struct stwi_msg {
   uint32_t attempts; /* times written */
   uint8_t key_size;
   bool is_text;
-  uint8_t guarantee; /* stw_guarantee */
-  uint8_t state;     /* stw_message_state */
-  uint8_t proof;     /* stw_proof */
-  bool is_refused;   /* overflow drop_newest: to be ended as DROPPED when taken */
-  uint16_t cause;    /* stw_cause of its end, or of being parked */
-  uint8_t lane;      /* stw_lane */
-  bool is_end_due;   /* ended, and not told yet */
-  bool is_move;      /* no message: moves the one with this id to this lane and number */
+  uint8_t guarantee;  /* stw_guarantee */
+  uint8_t state;      /* stw_message_state */
+  uint8_t proof;      /* stw_proof */
+  bool is_refused;    /* overflow drop_newest: to be ended as DROPPED when taken */
+  uint16_t cause;     /* stw_cause of its end, or of being parked */
+  uint8_t lane;       /* stw_lane */
+  bool is_end_due;    /* ended, and not told yet */
+  bool is_move;       /* no message: moves the one with this id to this lane and number */
+  uint32_t parked_at; /* of a parked one: where it lies among them */
 };
 
 struct stwi_chunk {
@@ -60,6 +61,9 @@ size_t stwi_msg_footprint(size_t key_size, size_t body_size);
 /* Appends a message (copies key and body) and lends it; NULL where it does not fit. */
 struct stwi_msg *stwi_chunk_append(struct stwi_chunk *chunk, const void *key, uint8_t key_size,
                                    const void *body, uint32_t body_size);
+
+/* Appends a copy of a message, all fields the same but its home; NULL where it does not fit. */
+struct stwi_msg *stwi_chunk_copy(struct stwi_chunk *chunk, const struct stwi_msg *msg);
 
 /* Walks: the first message, and the one after `msg` (NULL at the end). */
 struct stwi_msg *stwi_chunk_first(struct stwi_chunk *chunk);

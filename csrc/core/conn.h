@@ -9,6 +9,7 @@
  * conn_session_out  what it writes: messages, HELLO, acknowledgements
  * conn_time   timers: what is due, when to come back
  * conn_host   inputs of the host and of the machine
+ * conn_kernel what the kernel has seen acknowledged, where the peer answers no PING
  * conn_hint   what host and machine know of the network
  */
 #ifndef STWI_CORE_CONN_H
@@ -85,6 +86,10 @@ struct stwi_link {
   stwi_time barrier_at;             /* of the last one sent */
   stwi_time unproven_since;         /* first message written after the last barrier; 0: none */
   bool has_pong;                    /* it has answered one */
+  bool is_looking;                  /* LOOK was not answered yet */
+  bool is_kernel_late;              /* in doubt because of what it said */
+  stwi_time unacked_since; /* first write since all was seen acknowledged; 0: none, or PINGs tell */
+  stwi_time look_at;       /* not again before */
   /* PONGs owed, in order; past the bound the oldest give way (RFC 6455 section 5.5.3) */
   uint8_t *pongs; /* size byte, payload, size byte, payload, ... */
   uint32_t pongs_used;
@@ -305,6 +310,14 @@ void stwi_conn_session_reject(struct stwi_conn *conn, stw_lane lane, uint64_t nu
                               stw_cause cause, const char *detail);
 void stwi_conn_session_auth(struct stwi_conn *conn); /* fresh credentials are there */
 stwi_time stwi_conn_session_deadline(const struct stwi_conn *conn);
+
+/* conn_kernel.c */
+void stwi_conn_kernel_written(struct stwi_conn *conn, struct stwi_link *link);
+void stwi_conn_kernel_seen(struct stwi_conn *conn, struct stwi_link *link, bool is_unacked,
+                           uint64_t silence_ns);
+bool stwi_conn_kernel_doubts(const struct stwi_conn *conn); /* the suspicion is not the host's */
+void stwi_conn_kernel_timer(struct stwi_conn *conn);
+stwi_time stwi_conn_kernel_deadline(const struct stwi_conn *conn);
 
 /* conn_hint.c */
 /* At most four hints at once and four a second act; of those in between the last one does, later.

@@ -99,6 +99,8 @@ static void fill_dial(const struct stwi_conn *conn, uint32_t endpoint, struct st
   dial->server_name = config->server_name;
   dial->proxy = config->proxy;
   dial->is_insecure = config->is_insecure;
+  if (config->has_heartbeat)
+    dial->unacked_max_ms = (uint32_t)(stwi_pulse_longest_ns(&conn->pulse) / STWI_MS);
 }
 
 /* Raced attempts take the endpoints in turn: one that is silent must not hold up the others. */
@@ -487,6 +489,9 @@ void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input
     break;
   case STWI_IN_WRITABLE:
     stwi_conn_writable(conn, link);
+    break;
+  case STWI_IN_LOOKED:
+    stwi_conn_kernel_seen(conn, link, input->u.looked.is_unacked, input->u.looked.silence_ns);
     break;
   case STWI_IN_PATH:
     stwi_conn_path(conn, input->link, input->u.network.what);

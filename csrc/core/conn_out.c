@@ -68,6 +68,7 @@ void stwi_conn_finish_write(struct stwi_conn *conn, struct stwi_link *link,
   effect->u.write.size = size;
   link->is_writing = true;
   link->out_bytes += size;
+  stwi_conn_kernel_written(conn, link);
   conn->metrics[STW_METRIC_WIRE_OUT_BYTES] += size;
 }
 

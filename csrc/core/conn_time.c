@@ -226,7 +226,7 @@ static void pulse_timer(struct stwi_conn *conn) {
 
 /* A suspicion (sleep, route change) of a link that cannot be asked ends by itself. */
 static stwi_time unasked_end(const struct stwi_conn *conn) {
-  if (conn->state != STW_STATE_SUSPECT || stwi_conn_may_ask(conn))
+  if (conn->state != STW_STATE_SUSPECT || stwi_conn_may_ask(conn) || stwi_conn_kernel_doubts(conn))
     return STWI_NEVER;
   return conn->since + 3 * stwi_pulse_soft_ns(&conn->pulse, conn->core->now);
 }
@@ -324,6 +324,7 @@ void stwi_conn_timers(struct stwi_conn *conn) {
   }
   stale_timer(conn);
   refresh_timer(conn);
+  stwi_conn_kernel_timer(conn);
   stwi_conn_hint_timer(conn);
   closing_timer(conn);
 }
@@ -392,6 +393,7 @@ stwi_time stwi_conn_deadline(const struct stwi_conn *conn) {
   first = earlier(first, attempts_deadline(conn));
   first = earlier(first, active_deadline(conn));
   first = earlier(first, unasked_end(conn));
+  first = earlier(first, stwi_conn_kernel_deadline(conn));
   first = earlier(first, stale_at(conn));
   if (stwi_conn_is_live(conn))
     first = earlier(first, or_never(conn->refresh_at));

@@ -25,12 +25,15 @@ struct stwi_dial {
   const char *server_name; /* SNI and name to verify; "" for host */
   const char *proxy;       /* "host:port" or "user:password@host:port", "" for none */
   bool is_insecure;
+  uint32_t unacked_max_ms; /* the kernel gives up when bytes stay unacknowledged for so long
+                              (TCP_USER_TIMEOUT, RFC 5482); 0: as it is used to */
 };
 
 enum stwi_effect_kind {
   STWI_FX_DIAL,  /* start link (conn, link); answered by PHASE*, then READY or DOWN */
   STWI_FX_WRITE, /* write u.write; answered by WRITABLE or DOWN; one outstanding per link */
   STWI_FX_PAUSE, /* u.pause.on: stop or go on reading */
+  STWI_FX_LOOK,  /* what has the peer's kernel acknowledged?  Answered by LOOKED, if at all */
   STWI_FX_CUT,   /* end the link at once: RST where u.cut.abort, FIN otherwise; answered by DOWN */
   STWI_FX_MESSAGE, /* u.message: an inbound message for the host */
   STWI_FX_EVENT,   /* u.event: anything else for the host and for observe */

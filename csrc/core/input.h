@@ -48,6 +48,7 @@ enum stwi_input_kind {
   STWI_IN_READY,    /* transport, TLS and upgrade done; u.ready */
   STWI_IN_BYTES,    /* u.bytes */
   STWI_IN_WRITABLE, /* everything of the last WRITE effect is in the socket; more may be written */
+  STWI_IN_LOOKED,   /* u.looked: the answer to LOOK */
   STWI_IN_PATH,     /* u.network: the machine's network changed; the link's own path leads where it
                        led (UP), from another address (CHANGED), nowhere (DOWN) */
   STWI_IN_DOWN,     /* the link is over; the last input of a link, exactly once; u.down */
@@ -144,6 +145,10 @@ struct stwi_input {
       const uint8_t *data;
       size_t size;
     } bytes;
+    struct {
+      bool is_unacked;     /* bytes were sent that the peer's kernel has not acknowledged */
+      uint64_t silence_ns; /* since it last acknowledged anything */
+    } looked;
     struct {
       stw_cause cause;         /* as seen by the transport: dns_*, tcp_*, tls_*, http_*, upgrade_*,
                                   abnormal_*; or CONFIG, OVERLOAD_LOCAL */

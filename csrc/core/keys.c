@@ -20,19 +20,33 @@ static bool has_same_key(const struct stwi_msg *a, const struct stwi_msg *b) {
   return a->key_size == b->key_size && memcmp(stwi_msg_key(a), stwi_msg_key(b), a->key_size) == 0;
 }
 
+const struct stwi_keys_by stwi_by_key = {hash_key, has_same_key};
+
+/* The numbers of a stream follow one another: they are spread by the golden ratio. */
+static uint32_t hash_id(const struct stwi_msg *msg) {
+  const uint64_t hash = (msg->id.number ^ msg->id.stream << 1) * 0x9e3779b97f4a7c15u;
+  return (uint32_t)(hash >> 32);
+}
+
+static bool has_same_id(const struct stwi_msg *a, const struct stwi_msg *b) {
+  return stwi_msg_has_id(a, b->id);
+}
+
+const struct stwi_keys_by stwi_by_id = {hash_id, has_same_id};
+
 /* The slot of the key, or the free one where it belongs. */
 static struct stwi_key_slot *probe(const struct stwi_keys *keys, const struct stwi_msg *msg,
                                    uint32_t hash) {
   const uint32_t mask = keys->capacity - 1;
   for (uint32_t i = hash & mask;; i = (i + 1) & mask) {
     struct stwi_key_slot *slot = &keys->slots[i];
-    if (slot->msg == NULL || (slot->hash == hash && has_same_key(slot->msg, msg)))
+    if (slot->msg == NULL || (slot->hash == hash && keys->kind->is_same(slot->msg, msg)))
       return slot;
   }
 }
 
 static bool rehash(struct stwi_keys *keys, uint32_t capacity) {
-  struct stwi_keys next = {.capacity = capacity, .count = keys->count};
+  struct stwi_keys next = {.kind = keys->kind, .capacity = capacity, .count = keys->count};
   next.slots = stwi_alloc((size_t)capacity * sizeof *next.slots);
   if (next.slots == NULL)
     return false;
@@ -45,12 +59,12 @@ static bool rehash(struct stwi_keys *keys, uint32_t capacity) {
   return true;
 }
 
-bool stwi_keys_reserve(struct stwi_keys **keys, uint32_t more) {
+bool stwi_keys_reserve(struct stwi_keys **keys, const struct stwi_keys_by *kind, uint32_t more) {
   if (*keys == NULL) {
     *keys = stwi_alloc(sizeof **keys);
     if (*keys == NULL)
       return false;
-    **keys = (struct stwi_keys){0};
+    **keys = (struct stwi_keys){.kind = kind};
   }
   const uint64_t wanted = ((uint64_t)(*keys)->count + more) * 2; /* at most half full */
   uint64_t capacity = (*keys)->capacity == 0 ? FIRST_CAPACITY : (*keys)->capacity;
@@ -70,7 +84,7 @@ void stwi_keys_free(struct stwi_keys *keys) {
 
 struct stwi_msg *stwi_keys_put(struct stwi_keys *keys, struct stwi_msg *msg) {
   assert(keys->count < keys->capacity);
-  const uint32_t hash = hash_key(msg);
+  const uint32_t hash = keys->kind->hash(msg);
   struct stwi_key_slot *slot = probe(keys, msg, hash);
   struct stwi_msg *old = slot->msg;
   *slot = (struct stwi_key_slot){msg, hash};
@@ -79,7 +93,12 @@ struct stwi_msg *stwi_keys_put(struct stwi_keys *keys, struct stwi_msg *msg) {
 }
 
 struct stwi_msg *stwi_keys_latest(const struct stwi_keys *keys, const struct stwi_msg *msg) {
-  return probe(keys, msg, hash_key(msg))->msg;
+  return probe(keys, msg, keys->kind->hash(msg))->msg;
+}
+
+struct stwi_msg *stwi_keys_find_id(const struct stwi_keys *keys, stw_message_id id) {
+  const struct stwi_msg like = {.id = id};
+  return keys == NULL || keys->count == 0 ? NULL : stwi_keys_latest(keys, &like);
 }
 
 /* Closes the hole so that no probe ends too early (Knuth 6.4, algorithm R). */
@@ -96,7 +115,7 @@ static void close_hole(struct stwi_keys *keys, uint32_t hole) {
 }
 
 void stwi_keys_remove(struct stwi_keys *keys, const struct stwi_msg *msg) {
-  struct stwi_key_slot *slot = probe(keys, msg, hash_key(msg));
+  struct stwi_key_slot *slot = probe(keys, msg, keys->kind->hash(msg));
   if (slot->msg != msg)
     return;
   keys->count--;

@@ -3,7 +3,7 @@
 
 void stwi_lanes_init(struct stwi_outbox lanes[STW_LANE_COUNT], struct stwi_parked *parked,
                      const struct stwi_conn_config *config, uint64_t stream) {
-  stwi_parked_init(parked, config->dead_letters);
+  stwi_parked_init(parked, config->dead_letters, config->outbox_bytes);
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
     struct stwi_outbox *outbox = &lanes[lane];
     stwi_outbox_init(outbox, config->outbox_messages, config->outbox_bytes,
@@ -32,17 +32,6 @@ uint64_t stwi_lanes_bytes(const struct stwi_outbox lanes[STW_LANE_COUNT]) {
 
 /* ---- finding ---- */
 
-static struct stwi_msg *find_stranger(const struct stwi_outbox *outbox, stw_message_id id) {
-  if (outbox->strangers == 0)
-    return NULL;
-  for (uint32_t i = 0; i < outbox->count; i++) {
-    struct stwi_msg *msg = outbox->ring[(outbox->head + i) & (outbox->capacity - 1)];
-    if (msg->state <= STW_MESSAGE_INFLIGHT && stwi_msg_has_id(msg, id))
-      return msg;
-  }
-  return NULL;
-}
-
 struct stwi_msg *stwi_lanes_find(const struct stwi_outbox lanes[STW_LANE_COUNT],
                                  stw_message_id id) {
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
@@ -54,27 +43,24 @@ struct stwi_msg *stwi_lanes_find(const struct stwi_outbox lanes[STW_LANE_COUNT],
   }
   struct stwi_msg *msg = stwi_parked_find(lanes[0].parked, id);
   for (unsigned lane = 0; lane < STW_LANE_COUNT && msg == NULL; lane++)
-    msg = find_stranger(&lanes[lane], id);
+    msg = stwi_outbox_find_stranger(&lanes[lane], id);
   return msg;
 }
 
 /* ---- taking ---- */
 
-struct need {
-  uint64_t messages, keyed;
-};
-
 static bool reserve(struct stwi_outbox lanes[STW_LANE_COUNT], struct stwi_chunk *chunks) {
-  struct need needs[STW_LANE_COUNT] = {{0, 0}};
+  struct stwi_outbox_need needs[STW_LANE_COUNT] = {{0, 0, 0}};
   for (struct stwi_msg *msg = stwi_chunks_first(chunks); msg != NULL;
        msg = stwi_chunks_after(msg)) {
-    needs[msg->lane].messages++;
-    needs[msg->lane].keyed += msg->key_size > 0;
+    struct stwi_outbox_need *need = &needs[msg->lane];
+    need->messages++;
+    need->keyed += msg->key_size > 0;
+    need->strangers += stwi_outbox_is_stranger(&lanes[msg->lane], msg);
   }
   bool has_room = true;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
-    has_room =
-        has_room && stwi_outbox_reserve(&lanes[lane], needs[lane].messages, needs[lane].keyed);
+    has_room = has_room && stwi_outbox_reserve(&lanes[lane], &needs[lane]);
   return has_room;
 }
 
@@ -84,15 +70,13 @@ static bool is_parked(const struct stwi_msg *msg) {
 
 /* Takes a message out of where it is; the chunk's hold passes to the caller. */
 static void take_out(struct stwi_outbox *from, struct stwi_msg *msg) {
-  if (!is_parked(msg)) {
-    stwi_outbox_tell(from, STWI_STORE_REMOVE, msg);
-    stwi_outbox_pull(from, msg);
+  if (is_parked(msg)) {
+    stwi_outbox_tell(from, STWI_STORE_FORGET, msg);
+    stwi_parked_remove(from->parked, msg);
     return;
   }
-  stwi_outbox_tell(from, STWI_STORE_FORGET, msg);
-  stwi_parked_remove(from->parked, msg);
-  if (stwi_outbox_pull(from, msg))
-    stwi_chunk_release(msg->home);
+  stwi_outbox_tell(from, STWI_STORE_REMOVE, msg);
+  stwi_outbox_vacate(from, stwi_outbox_seek(from, msg->number - 1));
 }
 
 static bool may_move(const struct stwi_msg *msg) {
@@ -104,7 +88,7 @@ static bool may_move(const struct stwi_msg *msg) {
 static void move(struct stwi_outbox lanes[STW_LANE_COUNT], const struct stwi_msg *record) {
   struct stwi_outbox *to = &lanes[record->lane];
   struct stwi_msg *msg = stwi_lanes_find(lanes, record->id);
-  if (!may_move(msg) || (msg->key_size > 0 && !stwi_keys_reserve(&to->keys, 1)))
+  if (!may_move(msg) || (msg->key_size > 0 && !stwi_keys_reserve(&to->keys, &stwi_by_key, 1)))
     return;
   struct stwi_outbox *from = &lanes[msg->lane];
   take_out(from, msg);
@@ -119,18 +103,16 @@ static void move(struct stwi_outbox lanes[STW_LANE_COUNT], const struct stwi_msg
   if (msg->key_size > 0 && stwi_keys_latest(to->keys, msg) == NULL)
     stwi_keys_put(to->keys, msg);
   stwi_outbox_tell(to, STWI_STORE_PUT, msg);
-  if (from != to)
-    stwi_outbox_tidy(from);
+  stwi_outbox_tidy(from);
 }
 
 static void take_one(struct stwi_outbox lanes[STW_LANE_COUNT], struct stwi_msg *msg,
                      stwi_time now) {
   struct stwi_outbox *outbox = &lanes[msg->lane];
-  const bool is_foreign = msg->id.number != msg->number || msg->id.stream != outbox->stream;
   if (msg->is_move) {
     outbox->taken = msg->number;
     move(lanes, msg);
-  } else if (is_foreign && stwi_lanes_find(lanes, msg->id) != NULL) {
+  } else if (stwi_outbox_is_stranger(outbox, msg) && stwi_lanes_find(lanes, msg->id) != NULL) {
     outbox->taken = msg->number;
   } else {
     stwi_outbox_take_one(outbox, msg, now);
@@ -185,6 +167,8 @@ static bool restore_parked(struct stwi_outbox lanes[STW_LANE_COUNT], struct stwi
         msg->ttl_ns = 0;
       stwi_parked_put(parked, msg);
       stwi_outbox_forget_surplus(&lanes[msg->lane]);
+      if (stwi_parked_has(parked, msg))
+        stwi_parked_shrink(parked, msg);
     }
     stwi_chunk_release(chunk);
     chunk = next;

@@ -6,9 +6,6 @@
 
 #include <assert.h>
 
-enum { FIRST_CAPACITY = 16, COMPACT_FROM = 16 };
-#define COMPACT_BYTES 65536u
-
 void stwi_outbox_init(struct stwi_outbox *outbox, uint64_t messages_max, uint64_t bytes_max,
                       enum stwi_overflow overflow) {
   *outbox = (struct stwi_outbox){.messages_max = messages_max,
@@ -16,116 +13,6 @@ void stwi_outbox_init(struct stwi_outbox *outbox, uint64_t messages_max, uint64_
                                  .overflow = overflow,
                                  .stored_upto = UINT64_MAX,
                                  .next_expiry = STWI_NEVER};
-}
-
-static struct stwi_msg **place(const struct stwi_outbox *outbox, uint32_t offset) {
-  return &outbox->ring[(outbox->head + offset) & (outbox->capacity - 1)];
-}
-
-static struct stwi_msg *at(const struct stwi_outbox *outbox, uint32_t offset) {
-  return *place(outbox, offset);
-}
-
-static bool stands(const struct stwi_msg *msg) {
-  return msg->state <= STW_MESSAGE_INFLIGHT;
-}
-
-/* ---- the ring ---- */
-
-static bool ring_reserve(struct stwi_outbox *outbox, uint64_t more) {
-  const uint64_t wanted = outbox->count + more;
-  uint64_t capacity = outbox->capacity == 0 ? FIRST_CAPACITY : outbox->capacity;
-  while (capacity < wanted)
-    capacity *= 2;
-  if (capacity == outbox->capacity)
-    return true;
-  if (capacity > UINT32_MAX)
-    return false;
-  struct stwi_msg **ring = stwi_alloc(capacity * sizeof(*ring));
-  if (ring == NULL)
-    return false;
-  for (uint32_t i = 0; i < outbox->count; i++)
-    ring[i] = at(outbox, i);
-  stwi_free(outbox->ring);
-  outbox->ring = ring;
-  outbox->head = 0;
-  outbox->capacity = (uint32_t)capacity;
-  return true;
-}
-
-/* The offset of the first message with a number > after. */
-static uint32_t seek(const struct stwi_outbox *outbox, uint64_t after) {
-  uint32_t low = 0, high = outbox->count;
-  while (low < high) {
-    const uint32_t middle = low + (high - low) / 2;
-    if (at(outbox, middle)->number > after)
-      high = middle;
-    else
-      low = middle + 1;
-  }
-  return low;
-}
-
-static void ring_push(struct stwi_outbox *outbox, struct stwi_msg *msg) {
-  outbox->count++;
-  *place(outbox, outbox->count - 1) = msg;
-}
-
-/* Gives the place of an ended first message back. */
-static void ring_pop(struct stwi_outbox *outbox) {
-  struct stwi_msg *msg = at(outbox, 0);
-  outbox->head = (outbox->head + 1) & (outbox->capacity - 1);
-  outbox->count--;
-  outbox->cursor -= outbox->cursor > 0;
-  stwi_chunk_release(msg->home);
-}
-
-static void give_back_when_empty(struct stwi_outbox *outbox) {
-  if (outbox->count > 0 || outbox->capacity <= STWI_OUTBOX_KEPT)
-    return;
-  stwi_free(outbox->ring);
-  stwi_keys_free(outbox->keys);
-  outbox->ring = NULL;
-  outbox->keys = NULL;
-  outbox->head = outbox->capacity = 0;
-}
-
-/* Closes the gaps that ended messages left in the middle. */
-static void compact(struct stwi_outbox *outbox) {
-  uint32_t kept = 0, cursor = 0;
-  for (uint32_t i = 0; i < outbox->count; i++) {
-    struct stwi_msg *msg = at(outbox, i);
-    if (!stands(msg)) {
-      stwi_chunk_release(msg->home);
-      continue;
-    }
-    cursor += i < outbox->cursor;
-    *place(outbox, kept++) = msg;
-  }
-  outbox->count = kept;
-  outbox->cursor = cursor;
-  outbox->ended = 0;
-  outbox->ended_bytes = 0;
-}
-
-static bool is_full_of_gaps(const struct stwi_outbox *outbox) {
-  const uint64_t worth = outbox->bytes + outbox->count * sizeof(struct stwi_msg) + COMPACT_BYTES;
-  return (outbox->ended >= COMPACT_FROM && outbox->ended > outbox->count / 2) ||
-         outbox->ended_bytes > worth;
-}
-
-/* Keeps the promises about the ring after messages have ended in their places. */
-static void tidy(struct stwi_outbox *outbox) {
-  while (outbox->count > 0 && !stands(at(outbox, 0))) {
-    outbox->ended--;
-    outbox->ended_bytes -= at(outbox, 0)->size;
-    ring_pop(outbox);
-  }
-  if (is_full_of_gaps(outbox))
-    compact(outbox);
-  if (outbox->is_cautious)
-    stwi_poison_calm(outbox);
-  give_back_when_empty(outbox);
 }
 
 /* ---- ends ---- */
@@ -154,14 +41,15 @@ static bool is_letter(const struct stwi_outbox *outbox, stw_message_state state)
 }
 
 /* A message that has left its place: parked where it is to be kept, else it is over. */
-static void leave(struct stwi_outbox *outbox, struct stwi_msg *msg, bool is_kept) {
-  if (is_kept && outbox->parked != NULL && stwi_parked_reserve(outbox->parked)) {
-    stwi_outbox_tell(outbox, STWI_STORE_PARK, msg);
-    stwi_parked_put(outbox->parked, msg);
-    stwi_outbox_forget_surplus(outbox);
-  } else {
+static bool leave(struct stwi_outbox *outbox, struct stwi_msg *msg, bool is_kept) {
+  if (!is_kept || outbox->parked == NULL || !stwi_parked_reserve(outbox->parked)) {
     stwi_outbox_tell(outbox, STWI_STORE_REMOVE, msg);
+    return false;
   }
+  stwi_outbox_tell(outbox, STWI_STORE_PARK, msg);
+  stwi_parked_put(outbox->parked, msg);
+  stwi_outbox_forget_surplus(outbox);
+  return true;
 }
 
 /* The end waits for its collector; its chunk stays until then. */
@@ -178,19 +66,6 @@ void stwi_outbox_file_end(struct stwi_outbox *outbox, struct stwi_msg *msg, stw_
   outbox->end_count++;
 }
 
-static bool is_stranger(const struct stwi_outbox *outbox, const struct stwi_msg *msg) {
-  return msg->id.number != msg->number || msg->id.stream != outbox->stream;
-}
-
-/* A standing message stands no longer. */
-static void uncount(struct stwi_outbox *outbox, struct stwi_msg *msg) {
-  if (msg->key_size > 0)
-    stwi_keys_remove(outbox->keys, msg);
-  outbox->messages--;
-  outbox->bytes -= msg->size;
-  outbox->strangers -= is_stranger(outbox, msg);
-}
-
 static void fly(struct stwi_outbox *outbox, struct stwi_msg *msg) {
   msg->state = STW_MESSAGE_INFLIGHT;
   outbox->inflight++;
@@ -202,29 +77,33 @@ static void land(struct stwi_outbox *outbox, const struct stwi_msg *msg) {
   outbox->inflight_bytes -= msg->size;
 }
 
-/* Ends a message in its place, or parks it; the ring is tidied by the caller, once per batch. */
-static void end_in_place(struct stwi_outbox *outbox, struct stwi_msg *msg,
-                         enum stwi_msg_input input, stw_cause cause) {
+/* Ends the message at `offset`, or parks it, and leaves its place empty; the ring is tidied by the
+ * caller, once per batch. */
+static void end_at(struct stwi_outbox *outbox, uint32_t offset, enum stwi_msg_input input,
+                   stw_cause cause) {
+  struct stwi_msg *msg = stwi_outbox_at(outbox, offset);
+  struct stwi_chunk *home = msg->home;
   const stw_message_state next = stwi_msg_next(msg->state, input, msg->guarantee);
   assert(next != STW_MESSAGE_STATE_COUNT);
   if (msg->state == STW_MESSAGE_INFLIGHT)
     land(outbox, msg);
-  uncount(outbox, msg);
+  stwi_outbox_vacate(outbox, offset);
   msg->state = (uint8_t)next;
   msg->cause = (uint16_t)cause;
-  outbox->ended++;
-  outbox->ended_bytes += msg->size;
-  leave(outbox, msg, next == STW_MESSAGE_HELD || is_letter(outbox, next));
-  if (next == STW_MESSAGE_HELD)
-    return;
-  outbox->counts[next]++;
-  stwi_outbox_file_end(outbox, msg, cause);
+  const bool is_parked = leave(outbox, msg, next == STW_MESSAGE_HELD || is_letter(outbox, next));
+  if (next != STW_MESSAGE_HELD) {
+    outbox->counts[next]++;
+    stwi_outbox_file_end(outbox, msg, cause);
+  } else if (is_parked) {
+    stwi_parked_shrink(outbox->parked, msg);
+  }
+  stwi_chunk_release(home);
 }
 
 void stwi_outbox_end(struct stwi_outbox *outbox, struct stwi_msg *msg, enum stwi_msg_input input,
                      stw_cause cause) {
-  end_in_place(outbox, msg, input, cause);
-  tidy(outbox);
+  end_at(outbox, stwi_outbox_seek(outbox, msg->number - 1), input, cause);
+  stwi_outbox_tidy(outbox);
 }
 
 size_t stwi_outbox_ends(struct stwi_outbox *outbox, struct stwi_msg_end *ends, size_t max) {
@@ -237,7 +116,10 @@ size_t stwi_outbox_ends(struct stwi_outbox *outbox, struct stwi_msg_end *ends, s
     outbox->end_count--;
     msg->ttl_ns = 0; /* a letter has none any more */
     msg->is_end_due = false;
-    stwi_chunk_release(msg->home);
+    struct stwi_chunk *home = msg->home;
+    if (outbox->parked != NULL && stwi_parked_has(outbox->parked, msg))
+      stwi_parked_shrink(outbox->parked, msg);
+    stwi_chunk_release(home);
   }
   return count;
 }
@@ -247,45 +129,24 @@ void stwi_outbox_fini(struct stwi_outbox *outbox) {
   while (stwi_outbox_ends(outbox, &end, 1) > 0)
     continue;
   while (outbox->count > 0)
-    ring_pop(outbox);
+    stwi_outbox_pop(outbox);
   stwi_free(outbox->ring);
   stwi_keys_free(outbox->keys);
+  stwi_keys_free(outbox->strangers);
   stwi_outbox_init(outbox, outbox->messages_max, outbox->bytes_max, outbox->overflow);
-}
-
-bool stwi_outbox_pull(struct stwi_outbox *outbox, struct stwi_msg *msg) {
-  const uint32_t offset = seek(outbox, msg->number - 1);
-  if (msg->number == 0 || offset == outbox->count || at(outbox, offset) != msg)
-    return false;
-  if (stands(msg)) {
-    uncount(outbox, msg);
-  } else {
-    outbox->ended--;
-    outbox->ended_bytes -= msg->size;
-  }
-  outbox->cursor -= offset < outbox->cursor;
-  for (uint32_t i = offset; i + 1 < outbox->count; i++)
-    *place(outbox, i) = at(outbox, i + 1);
-  outbox->count--;
-  return true;
 }
 
 /* ---- taking ---- */
 
-bool stwi_outbox_reserve(struct stwi_outbox *outbox, uint64_t messages, uint64_t keyed) {
-  if (messages > UINT32_MAX)
-    return false;
-  return (messages == 0 || ring_reserve(outbox, messages)) &&
-         (keyed == 0 || stwi_keys_reserve(&outbox->keys, (uint32_t)keyed));
-}
-
-static bool reserve(struct stwi_outbox *outbox, const struct stwi_chunk *chunks) {
-  uint64_t messages = 0, keyed = 0;
+static bool reserve(struct stwi_outbox *outbox, struct stwi_chunk *chunks) {
+  struct stwi_outbox_need need = {0, 0, 0};
   for (const struct stwi_chunk *chunk = chunks; chunk != NULL; chunk = chunk->next) {
-    messages += chunk->count;
-    keyed += chunk->keyed;
+    need.messages += chunk->count;
+    need.keyed += chunk->keyed;
   }
-  return stwi_outbox_reserve(outbox, messages, keyed);
+  for (struct stwi_msg *msg = stwi_chunks_first(chunks); msg != NULL; msg = stwi_chunks_after(msg))
+    need.strangers += stwi_outbox_is_stranger(outbox, msg);
+  return stwi_outbox_reserve(outbox, &need);
 }
 
 static bool is_over(const struct stwi_outbox *outbox) {
@@ -301,9 +162,9 @@ static bool is_over(const struct stwi_outbox *outbox) {
  * bounds. */
 static void drop_oldest(struct stwi_outbox *outbox, uint32_t keep) {
   for (uint32_t i = outbox->cursor; i + keep < outbox->count && is_over(outbox); i++) {
-    struct stwi_msg *msg = at(outbox, i);
-    if (msg->state == STW_MESSAGE_QUEUED)
-      end_in_place(outbox, msg, STWI_MSG_DROP, STW_CAUSE_REQUESTED);
+    const struct stwi_msg *msg = stwi_outbox_at(outbox, i);
+    if (msg != NULL && msg->state == STW_MESSAGE_QUEUED)
+      end_at(outbox, i, STWI_MSG_DROP, STW_CAUSE_REQUESTED);
   }
 }
 
@@ -311,9 +172,9 @@ static void drop_oldest(struct stwi_outbox *outbox, uint32_t keep) {
 static void make_room(struct stwi_outbox *outbox) {
   if (outbox->beside != NULL && outbox->lane == STW_LANE_CONTROL) {
     drop_oldest(outbox->beside, 0);
-    tidy(outbox->beside);
+    stwi_outbox_tidy(outbox->beside);
   }
-  while (outbox->cursor < outbox->count && !stands(at(outbox, outbox->cursor)))
+  while (outbox->cursor < outbox->count && stwi_outbox_at(outbox, outbox->cursor) == NULL)
     outbox->cursor++;
   drop_oldest(outbox, 1);
 }
@@ -321,24 +182,13 @@ static void make_room(struct stwi_outbox *outbox) {
 static void replace_by_key(struct stwi_outbox *outbox, struct stwi_msg *msg) {
   struct stwi_msg *old = stwi_keys_put(outbox->keys, msg);
   if (old != NULL && old->state != STW_MESSAGE_INFLIGHT)
-    end_in_place(outbox, old, STWI_MSG_DROP, STW_CAUSE_SUPERSEDED);
+    end_at(outbox, stwi_outbox_seek(outbox, old->number - 1), STWI_MSG_DROP, STW_CAUSE_SUPERSEDED);
 }
 
 static void refuse(struct stwi_outbox *outbox, struct stwi_msg *msg) {
   msg->state = STW_MESSAGE_DROPPED;
   outbox->counts[STW_MESSAGE_DROPPED]++;
   stwi_outbox_file_end(outbox, msg, STW_CAUSE_REQUESTED);
-}
-
-void stwi_outbox_place(struct stwi_outbox *outbox, struct stwi_msg *msg) {
-  msg->home->live++;
-  ring_push(outbox, msg);
-  outbox->messages++;
-  outbox->bytes += msg->size;
-  outbox->strangers += is_stranger(outbox, msg);
-  const stwi_time due = stwi_msg_due(msg);
-  if (due < outbox->next_expiry)
-    outbox->next_expiry = due;
 }
 
 void stwi_outbox_take_one(struct stwi_outbox *outbox, struct stwi_msg *msg, stwi_time now) {
@@ -358,12 +208,8 @@ void stwi_outbox_take_one(struct stwi_outbox *outbox, struct stwi_msg *msg, stwi
     replace_by_key(outbox, msg);
   if (is_over(outbox) && outbox->overflow == STWI_OVERFLOW_DROP_OLDEST)
     make_room(outbox);
-  if (outbox->ended > 0)
-    tidy(outbox);
-}
-
-void stwi_outbox_tidy(struct stwi_outbox *outbox) {
-  tidy(outbox);
+  if (outbox->gaps > 0)
+    stwi_outbox_tidy(outbox);
 }
 
 bool stwi_outbox_take(struct stwi_outbox *outbox, struct stwi_chunk *chunks, stwi_time now) {
@@ -376,7 +222,7 @@ bool stwi_outbox_take(struct stwi_outbox *outbox, struct stwi_chunk *chunks, stw
       stwi_outbox_take_one(outbox, msg, now);
     stwi_chunk_release(chunk);
   }
-  give_back_when_empty(outbox);
+  stwi_outbox_tidy(outbox);
   return has_room;
 }
 
@@ -397,8 +243,8 @@ struct stwi_msg *stwi_outbox_next(struct stwi_outbox *outbox, stwi_time now) {
   if (is_cautious && stwi_outbox_inflight(outbox) > 0)
     return NULL;
   while (outbox->cursor < outbox->count) {
-    struct stwi_msg *msg = at(outbox, outbox->cursor);
-    if (!stands(msg))
+    struct stwi_msg *msg = stwi_outbox_at(outbox, outbox->cursor);
+    if (msg == NULL)
       outbox->cursor++;
     else if (stwi_msg_due(msg) > now)
       return may_write(outbox, msg) ? msg : NULL;
@@ -409,7 +255,7 @@ struct stwi_msg *stwi_outbox_next(struct stwi_outbox *outbox, stwi_time now) {
 }
 
 void stwi_outbox_wrote(struct stwi_outbox *outbox, struct stwi_msg *msg) {
-  assert(at(outbox, outbox->cursor) == msg && msg->state == STW_MESSAGE_QUEUED);
+  assert(stwi_outbox_at(outbox, outbox->cursor) == msg && msg->state == STW_MESSAGE_QUEUED);
   fly(outbox, msg);
   outbox->replayed += msg->attempts > 0;
   msg->attempts++;
@@ -429,26 +275,25 @@ static void note_settled(struct stwi_outbox *outbox, stw_proof proof, uint64_t u
       outbox->short_of[more] = upto;
 }
 
+static void settle_first(struct stwi_outbox *outbox) {
+  struct stwi_msg *msg = stwi_outbox_at(outbox, 0);
+  if (msg != NULL) {
+    const bool is_told = stwi_outbox_is_stranger(outbox, msg);
+    msg->state = STW_MESSAGE_SETTLED;
+    land(outbox, msg);
+    outbox->counts[STW_MESSAGE_SETTLED]++;
+    if (is_told)
+      stwi_outbox_file_end(outbox, msg, STW_CAUSE_REQUESTED);
+  }
+  stwi_outbox_pop(outbox);
+}
+
 /* Settles from the front: what was written on this link up to `upto`. */
 static void settle(struct stwi_outbox *outbox, stw_proof proof, uint64_t upto) {
   const uint32_t before = outbox->count;
   note_settled(outbox, proof, upto);
-  while (outbox->cursor > 0 && at(outbox, 0)->number <= upto) {
-    struct stwi_msg *msg = at(outbox, 0);
-    if (msg->state == STW_MESSAGE_INFLIGHT) {
-      const bool is_told = outbox->strangers > 0 && is_stranger(outbox, msg);
-      uncount(outbox, msg);
-      msg->state = STW_MESSAGE_SETTLED;
-      land(outbox, msg);
-      outbox->counts[STW_MESSAGE_SETTLED]++;
-      if (is_told)
-        stwi_outbox_file_end(outbox, msg, STW_CAUSE_REQUESTED);
-    } else {
-      outbox->ended--;
-      outbox->ended_bytes -= msg->size;
-    }
-    ring_pop(outbox);
-  }
+  while (outbox->cursor > 0 && stwi_outbox_slot(outbox, 0)->number <= upto)
+    settle_first(outbox);
   if (outbox->tell == NULL || outbox->count == before)
     return;
   const struct stwi_store_change change = {
@@ -459,11 +304,12 @@ static void settle(struct stwi_outbox *outbox, stw_proof proof, uint64_t upto) {
 /* Marks what was written on this link after `from` up to `upto`: past `from`, the highest number
  * known to have it, nothing has this proof or a stronger one. */
 static void mark(struct stwi_outbox *outbox, uint64_t from, uint64_t upto, stw_proof proof) {
-  for (uint32_t i = seek(outbox, from); i < outbox->cursor; i++) {
-    struct stwi_msg *msg = at(outbox, i);
-    if (msg->number > upto)
+  for (uint32_t i = stwi_outbox_seek(outbox, from); i < outbox->cursor; i++) {
+    const struct stwi_outbox_slot *slot = stwi_outbox_slot(outbox, i);
+    if (slot->number > upto)
       break;
-    msg->proof = (uint8_t)proof;
+    if (slot->msg != NULL)
+      slot->msg->proof = (uint8_t)proof;
   }
 }
 
@@ -480,7 +326,7 @@ bool stwi_outbox_prove(struct stwi_outbox *outbox, stw_proof proof, uint64_t upt
   if (proof >= wanted) {
     settle(outbox, proof, upto);
     stwi_poison_proven(outbox, upto);
-    tidy(outbox);
+    stwi_outbox_tidy(outbox);
   } else if (upto > known) {
     mark(outbox, known, upto, proof);
   }
@@ -491,13 +337,13 @@ uint64_t stwi_outbox_stored(struct stwi_outbox *outbox, uint64_t upto) {
   uint64_t news = 0;
   if (upto > outbox->taken)
     upto = outbox->taken;
-  for (uint32_t i = seek(outbox, outbox->stored_upto); i < outbox->count; i++) {
-    struct stwi_msg *msg = at(outbox, i);
-    if (msg->number > upto)
+  for (uint32_t i = stwi_outbox_seek(outbox, outbox->stored_upto); i < outbox->count; i++) {
+    const struct stwi_outbox_slot *slot = stwi_outbox_slot(outbox, i);
+    if (slot->number > upto)
       break;
-    if (msg->proof >= STW_PROOF_STORED)
+    if (slot->msg == NULL || slot->msg->proof >= STW_PROOF_STORED)
       continue;
-    msg->proof = STW_PROOF_STORED;
+    slot->msg->proof = STW_PROOF_STORED;
     news++;
   }
   if (outbox->stored_upto < upto)
@@ -518,39 +364,44 @@ static bool is_doubtful(const struct stwi_outbox *outbox, const struct stwi_msg 
   return outbox->fate != STWI_UNKNOWN_REPLAY || msg->guarantee == STW_AT_MOST_ONCE;
 }
 
-static void requeue(struct stwi_outbox *outbox, struct stwi_msg *msg) {
+/* The message at `offset`; false where it ends instead. */
+static bool requeue(struct stwi_outbox *outbox, uint32_t offset) {
+  struct stwi_msg *msg = stwi_outbox_at(outbox, offset);
   if (is_doubtful(outbox, msg)) {
-    end_in_place(outbox, msg, STWI_MSG_DOUBT, STW_CAUSE_ABNORMAL_FIN);
-    return;
+    end_at(outbox, offset, STWI_MSG_DOUBT, STW_CAUSE_ABNORMAL_FIN);
+    return false;
   }
   msg->state = STW_MESSAGE_QUEUED;
   land(outbox, msg);
-  if (is_replaced(outbox, msg))
-    end_in_place(outbox, msg, STWI_MSG_DROP, STW_CAUSE_SUPERSEDED);
-  else if (stwi_msg_due(msg) < outbox->next_expiry)
+  if (is_replaced(outbox, msg)) {
+    end_at(outbox, offset, STWI_MSG_DROP, STW_CAUSE_SUPERSEDED);
+    return false;
+  }
+  if (stwi_msg_due(msg) < outbox->next_expiry)
     outbox->next_expiry = stwi_msg_due(msg);
+  return true;
 }
 
 void stwi_outbox_link_lost(struct stwi_outbox *outbox, uint64_t *messages, uint64_t *bytes) {
   *messages = *bytes = 0;
   for (uint32_t i = 0; i < outbox->cursor; i++) {
-    struct stwi_msg *msg = at(outbox, i);
-    if (!stands(msg))
+    const struct stwi_msg *msg = stwi_outbox_at(outbox, i);
+    const uint64_t size = msg == NULL ? 0 : msg->size;
+    if (msg == NULL || !requeue(outbox, i))
       continue;
-    requeue(outbox, msg);
-    *messages += stands(msg);
-    *bytes += stands(msg) ? msg->size : 0;
+    ++*messages;
+    *bytes += size;
   }
   outbox->cursor = 0;
   outbox->written_upto = 0;
-  tidy(outbox);
+  stwi_outbox_tidy(outbox);
 }
 
 void stwi_outbox_unlink(struct stwi_outbox *outbox, uint64_t *messages, uint64_t *bytes) {
   *messages = *bytes = 0;
   for (uint32_t i = 0; i < outbox->cursor; i++) {
-    struct stwi_msg *msg = at(outbox, i);
-    if (!stands(msg))
+    struct stwi_msg *msg = stwi_outbox_at(outbox, i);
+    if (msg == NULL)
       continue;
     msg->state = STW_MESSAGE_QUEUED;
     land(outbox, msg);
@@ -561,15 +412,16 @@ void stwi_outbox_unlink(struct stwi_outbox *outbox, uint64_t *messages, uint64_t
   }
   outbox->cursor = 0;
   outbox->written_upto = 0;
-  tidy(outbox);
+  stwi_outbox_tidy(outbox);
 }
 
 void stwi_outbox_arrived(struct stwi_outbox *outbox, uint64_t upto, uint64_t *messages,
                          uint64_t *bytes) {
   *messages = *bytes = 0;
-  while (outbox->cursor < outbox->count && at(outbox, outbox->cursor)->number <= upto) {
-    struct stwi_msg *msg = at(outbox, outbox->cursor++);
-    if (!stands(msg))
+  while (outbox->cursor < outbox->count &&
+         stwi_outbox_slot(outbox, outbox->cursor)->number <= upto) {
+    struct stwi_msg *msg = stwi_outbox_at(outbox, outbox->cursor++);
+    if (msg == NULL)
       continue;
     fly(outbox, msg);
     *messages += msg->attempts > 0;
@@ -583,7 +435,7 @@ bool stwi_outbox_reject(struct stwi_outbox *outbox, uint64_t number, stw_cause c
   struct stwi_msg *msg = stwi_outbox_find(outbox, number);
   if (msg == NULL)
     return false;
-  if (msg->state != STW_MESSAGE_INFLIGHT && at(outbox, outbox->cursor) == msg) {
+  if (msg->state != STW_MESSAGE_INFLIGHT && stwi_outbox_at(outbox, outbox->cursor) == msg) {
     fly(outbox, msg);
     outbox->cursor++;
   }
@@ -596,11 +448,11 @@ bool stwi_outbox_reject(struct stwi_outbox *outbox, uint64_t number, stw_cause c
 void stwi_outbox_doubt(struct stwi_outbox *outbox, stw_cause cause) {
   outbox->short_of[STW_PROOF_PROCESSED] = outbox->settled;
   for (uint32_t i = 0; i < outbox->count; i++) {
-    struct stwi_msg *msg = at(outbox, i);
-    if (stands(msg) && msg->attempts > 0 && is_doubtful(outbox, msg))
-      end_in_place(outbox, msg, STWI_MSG_DOUBT, cause);
+    const struct stwi_msg *msg = stwi_outbox_at(outbox, i);
+    if (msg != NULL && msg->attempts > 0 && is_doubtful(outbox, msg))
+      end_at(outbox, i, STWI_MSG_DOUBT, cause);
   }
-  tidy(outbox);
+  stwi_outbox_tidy(outbox);
 }
 
 /* ---- time and the host ---- */
@@ -610,10 +462,10 @@ stwi_time stwi_outbox_expire(struct stwi_outbox *outbox, stwi_time now) {
     return outbox->next_expiry;
   stwi_time next = STWI_NEVER;
   for (uint32_t i = outbox->cursor; i < outbox->count; i++) {
-    struct stwi_msg *msg = at(outbox, i);
-    const stwi_time due = stands(msg) ? stwi_msg_due(msg) : STWI_NEVER;
+    const struct stwi_msg *msg = stwi_outbox_at(outbox, i);
+    const stwi_time due = msg != NULL ? stwi_msg_due(msg) : STWI_NEVER;
     if (due <= now)
-      end_in_place(outbox, msg, STWI_MSG_EXPIRE, STW_CAUSE_REQUESTED);
+      end_at(outbox, i, STWI_MSG_EXPIRE, STW_CAUSE_REQUESTED);
     else if (due < next)
       next = due;
   }
@@ -621,20 +473,8 @@ stwi_time stwi_outbox_expire(struct stwi_outbox *outbox, stwi_time now) {
   if (next < rest)
     next = rest;
   outbox->next_expiry = next;
-  tidy(outbox);
+  stwi_outbox_tidy(outbox);
   return next;
-}
-
-struct stwi_msg *stwi_outbox_after(const struct stwi_outbox *outbox, uint64_t after) {
-  for (uint32_t i = seek(outbox, after); i < outbox->count; i++)
-    if (stands(at(outbox, i)))
-      return at(outbox, i);
-  return NULL;
-}
-
-struct stwi_msg *stwi_outbox_find(const struct stwi_outbox *outbox, uint64_t number) {
-  struct stwi_msg *msg = number == 0 ? NULL : stwi_outbox_after(outbox, number - 1);
-  return msg != NULL && msg->number == number ? msg : NULL;
 }
 
 stw_status stwi_outbox_cancel(struct stwi_outbox *outbox, uint64_t number) {

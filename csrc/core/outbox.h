@@ -5,10 +5,11 @@
  * ends in exactly one way; ends without the wanted proof are reported one by one.
  * Which state follows which is one table in message.c, states x inputs.
  *
- * Ended messages in the middle keep their place until those before them end or half of the ring is
- * such places; then it is compacted.  An end waits in a list through the messages themselves, so
- * ending needs no memory and cannot fail.  An outbox that was never used owns nothing; an emptied
- * one keeps at most STWI_OUTBOX_KEPT places.
+ * A message that leaves from the middle leaves a gap, until those before it have left or half of
+ * the ring is gaps; then it is compacted.  It is found by its number in O(log n), and by its id in
+ * O(1) where that does not name its place.  An end waits in a list through the messages themselves,
+ * so ending needs no memory and cannot fail.  An outbox that was never used owns nothing; an
+ * emptied one keeps at most STWI_OUTBOX_KEPT places.
  */
 #ifndef STWI_CORE_OUTBOX_H
 #define STWI_CORE_OUTBOX_H
@@ -47,8 +48,13 @@ struct stwi_msg_end {
   stw_cause cause;
 };
 
+struct stwi_outbox_slot {
+  uint64_t number;
+  struct stwi_msg *msg; /* NULL: it has left */
+};
+
 struct stwi_outbox {
-  struct stwi_msg **ring; /* sorted by number, the first one stands; capacity a power of two */
+  struct stwi_outbox_slot *ring; /* by number, a message in the first; capacity a power of two */
   uint32_t head, count, capacity;
   uint32_t cursor;          /* offset from head of the first message not written on this link */
   uint64_t messages, bytes; /* standing (not ended) */
@@ -57,9 +63,8 @@ struct stwi_outbox {
   uint64_t short_of[STW_PROOF_COUNT]; /* but up to this one messages had settled with less before */
   uint64_t settled;                   /* everything up to this number has settled or ended */
   stwi_time next_expiry;              /* lower bound, STWI_NEVER if no ttl stands */
-  uint32_t ended;                     /* ended messages that still fill a place of the ring */
-  uint64_t ended_bytes;
-  uint64_t inflight; /* INFLIGHT messages */
+  uint32_t gaps;                      /* places without a message */
+  uint64_t inflight;                  /* INFLIGHT messages */
   uint64_t inflight_bytes;
   uint64_t written_upto;            /* highest number written on this link, 0: none */
   struct stwi_msg *ends, *last_end; /* not yet collected, oldest first; chained through next_end */
@@ -72,7 +77,7 @@ struct stwi_outbox {
   struct stwi_parked *parked; /* held ones count as well */
   uint64_t stream;            /* of the ids given in this lane */
   stw_lane lane;
-  uint64_t strangers; /* standing messages whose id does not name their place: they were moved */
+  struct stwi_keys *strangers; /* by id: those whose id does not name their place, as moved ones */
   enum stwi_unknown_fate fate; /* of INFLIGHT messages whose link is lost */
   bool bars_exactly;           /* exactly_once messages wait, and what stands behind them */
   /* store: a message is written once it is committed */
@@ -157,6 +162,9 @@ stw_status stwi_outbox_cancel(struct stwi_outbox *outbox, uint64_t number);
 struct stwi_msg *stwi_outbox_find(const struct stwi_outbox *outbox, uint64_t number);
 /* Lends the first standing message with a number > after; NULL at the end. */
 struct stwi_msg *stwi_outbox_after(const struct stwi_outbox *outbox, uint64_t after);
+
+/* How many places lie before that of `number`, gaps included. */
+uint32_t stwi_outbox_position(const struct stwi_outbox *outbox, uint64_t number);
 
 bool stwi_outbox_is_settled(const struct stwi_outbox *outbox); /* nothing stands */
 /* Are there written messages without the wanted proof? */

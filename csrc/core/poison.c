@@ -10,7 +10,7 @@ void stwi_poison_proven(struct stwi_outbox *outbox, uint64_t upto) {
 }
 
 void stwi_poison_calm(struct stwi_outbox *outbox) {
-  if (outbox->count == 0 || outbox->ring[outbox->head]->number > outbox->cautious_until)
+  if (outbox->count == 0 || outbox->ring[outbox->head].number > outbox->cautious_until)
     outbox->is_cautious = false;
 }
 
@@ -19,7 +19,7 @@ void stwi_poison_calm(struct stwi_outbox *outbox) {
 void stwi_outbox_strike(struct stwi_outbox *outbox, stw_cause cause) {
   if (outbox->inflight == 0)
     return;
-  struct stwi_msg *oldest = outbox->ring[outbox->head];
+  struct stwi_msg *oldest = stwi_outbox_at(outbox, 0);
   if (oldest->number != outbox->suspect_number || cause != outbox->suspect_cause) {
     outbox->suspect_number = oldest->number;
     outbox->suspect_cause = cause;

@@ -117,6 +117,10 @@ static uint64_t dead_ns(uint64_t soft) {
   return soft > STWI_NEVER / DEAD_FACTOR ? STWI_NEVER : soft * DEAD_FACTOR;
 }
 
+uint64_t stwi_pulse_longest_ns(const struct stwi_pulse *pulse) {
+  return dead_ns(pulse->fixed_ns != 0 ? pulse->fixed_ns : SOFT_MAX);
+}
+
 enum stwi_pulse_verdict stwi_pulse_check(const struct stwi_pulse *pulse, stwi_time now) {
   if (pulse->is_paused)
     return STWI_PULSE_FINE;

@@ -49,6 +49,8 @@ void stwi_pulse_answered(struct stwi_pulse *pulse, stwi_time asked, stwi_time ne
 /* The open question was given up, and other attempts had no answer for a while either: the path
  * stalled so long, not only this link. */
 void stwi_pulse_silent(struct stwi_pulse *pulse, stwi_time now);
+/* The longest that a question may ever stay open before the link is given up. */
+uint64_t stwi_pulse_longest_ns(const struct stwi_pulse *pulse);
 uint64_t stwi_pulse_soft_ns(const struct stwi_pulse *pulse, stwi_time now); /* T_soft */
 enum stwi_pulse_verdict stwi_pulse_check(const struct stwi_pulse *pulse, stwi_time now);
 /* When check may say something new. */

@@ -75,12 +75,20 @@ stw_status stwi_store_sqlite_open(const struct stwi_store_options *options,
                                   struct stwi_store *store, struct stwi_restored *restored,
                                   uint64_t *stream, stw_store_health *health, char *detail);
 
+/* A cursor of stw_outbox_list, live or of a file: the section in the two highest bits, below them
+ * the number (parked: the serial) of the last one seen there, from 1. */
+enum stwi_cursor_section { STWI_CURSOR_CONTROL = 1, STWI_CURSOR_DATA, STWI_CURSOR_PARKED };
+#define STWI_CURSOR_SHIFT 62
+#define STWI_CURSOR_NUMBER (((uint64_t)1 << STWI_CURSOR_SHIFT) - 1)
+
 /* ---- a file at rest ---- */
 
 struct stwi_store_file; /* one thread at a time */
 
-/* `may_edit` locks it.  No message is changed by opening.  E_LOCKED, E_BUSY (in use by this
- * process), E_FORMAT, E_STORE, E_MEMORY. */
+/* `may_edit` locks it, and brings a file of an older version up to date.  No message is changed by
+ * opening, and closing leaves nothing beside the file that was not there before.  E_LOCKED, E_BUSY
+ * (in use by this process), E_FORMAT, E_STORE (also: may_edit of what this user may not write),
+ * E_MEMORY. */
 stw_status stwi_store_file_open(const char *path, bool may_edit, struct stwi_store_file **file,
                                 char *detail);
 void stwi_store_file_close(struct stwi_store_file *file);

@@ -64,7 +64,7 @@ static int begin_use(struct stwi_sql *sql, struct stwi_sql_meta *meta,
 static int use(struct stwi_sql *sql, const struct stwi_sql_place *place, struct stwi_sql_meta *meta,
                struct stwi_restored *restored) {
   struct stwi_sql_meta found;
-  int code = stwi_sql_attach(sql, place->path, SQLITE_OPEN_READWRITE);
+  int code = stwi_sql_attach(sql, place->path);
   if (code == SQLITE_OK)
     code = stwi_sql_migrate(sql, place, stwi_sql_steps, stwi_sql_version);
   if (code == SQLITE_OK)
@@ -124,7 +124,7 @@ static int replace(struct stwi_sql *sql, const struct stwi_sql_place *place,
     return code;
   stwi_sql_place_name(place, suffix, path);
   struct stwi_sql damaged;
-  stwi_sql_attach(&damaged, path, SQLITE_OPEN_READWRITE);
+  stwi_sql_attach(&damaged, path);
   stwi_sql_salvage(damaged.db, stwi_clock_wall_ms(), &salvaged);
   stwi_sql_detach(&damaged);
   code = begin_file(sql, place, meta, &salvaged);

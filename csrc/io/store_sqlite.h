@@ -5,6 +5,9 @@
  *   read    rows to messages, also of a damaged file
  *   write   records to rows
  *   writer  the thread that commits
+ *   file    a file at rest: opened and looked into
+ *   edit    ... changed
+ *   check   ... checked
  *
  * Beside <path> lie, while it is used: -wal and -shm (SQLite's), .lock, .reserve (64 KiB to give up
  * when the disk is full), .new (being written), .ready (complete, about to take the path's place).
@@ -54,6 +57,8 @@ stw_status stwi_sql_place_probe(const struct stwi_sql_place *place, enum stwi_sq
                                 uint32_t *version, char *detail);
 /* Whether <path><suffix> is there. */
 bool stwi_sql_place_has(const struct stwi_sql_place *place, const char *suffix);
+/* Its bytes; 0 where there is none. */
+uint64_t stwi_sql_place_size(const struct stwi_sql_place *place, const char *suffix);
 void stwi_sql_place_name(const struct stwi_sql_place *place, const char *suffix, char *path);
 /* Of the files beside it and of the file itself (""); 0 or an errno. */
 int stwi_sql_place_remove(const struct stwi_sql_place *place, const char *suffix);
@@ -102,10 +107,15 @@ enum stwi_sql_trouble stwi_sql_trouble(sqlite3 *db, int code);
 /* The status and the sentence for it. */
 stw_status stwi_sql_refuse(sqlite3 *db, int code, const char *path, char *detail);
 
-/* Opens with all guards up and checks version and tables; SQLite's code.  `flags`: READONLY or
- * READWRITE.  The handle does not write when it is closed until stwi_sql_accept. */
-int stwi_sql_attach(struct stwi_sql *sql, const char *path, int flags);
-/* To be written from now on: WAL, synced at every commit. */
+/* Opens with all guards up and checks version and tables; SQLite's code, READONLY for a
+ * file that cannot be written.  The handle does not write when it is closed until stwi_sql_accept.
+ */
+int stwi_sql_attach(struct stwi_sql *sql, const char *path);
+/* The same, to be read only.  SQLite makes a WAL in order to read; `is_quiet` says that there was
+ * nothing in one before, so that it is removed in the end, or, where the file cannot be written,
+ * not made at all. */
+int stwi_sql_attach_to_read(struct stwi_sql *sql, const char *path, bool is_quiet);
+/* To be written from now on: WAL, synced at every commit, nothing left beside it at the end. */
 int stwi_sql_accept(struct stwi_sql *sql);
 int stwi_sql_set_level(struct stwi_sql *sql, enum stwi_store_level level);
 void stwi_sql_detach(struct stwi_sql *sql);
@@ -141,6 +151,9 @@ int stwi_sql_read_meta(sqlite3 *db, struct stwi_sql_meta *meta);
 int stwi_sql_read(sqlite3 *db, uint64_t wall_ms, struct stwi_restored *restored);
 /* What can be read of a damaged file; bounded tries. */
 void stwi_sql_salvage(sqlite3 *db, uint64_t wall_ms, struct stwi_restored *restored);
+/* Rows of outbox whose id does not name their place; they have an index by id. */
+#define STWI_SQL_IS_MOVED                                                                          \
+  "(admission <> (place & 4611686018427387903) OR (stream & 1) <> (place >> 62))"
 #define STWI_SQL_COLUMNS                                                                           \
   "place, stream, admission, guarantee, is_text, attempts, admitted_ms, ends_ms, key, body"
 #define STWI_SQL_PARKED_COLUMNS                                                                    \
@@ -181,6 +194,23 @@ stw_status stwi_sql_enter(struct stwi_sql *sql, const struct stwi_sql_place *pla
                           struct stwi_sql_meta *meta, struct stwi_restored *restored,
                           stw_store_health *health, char *detail);
 uint64_t stwi_sql_count(const struct stwi_chunk *chunks);
+
+/* ---- a file at rest ---- */
+
+struct stwi_store_file {
+  struct stwi_sql_place place;
+  struct stwi_sql sql;
+  bool may_edit;
+  uint64_t cursor; /* of the last page, and how many entries came before it */
+  uint32_t position;
+};
+
+/* The status and the sentence for SQLite's code. */
+stw_status stwi_sql_file_answer(const struct stwi_store_file *file, int code, char *detail);
+stw_status stwi_sql_file_no_message(char *detail); /* E_NOT_FOUND */
+/* *position: its number or its rank. SQLITE_NOTFOUND where there is none. */
+int stwi_sql_file_find(struct stwi_store_file *file, stw_message_id id, stw_outbox_entry *entry,
+                       int64_t *position);
 
 /* ---- writer ---- */
 

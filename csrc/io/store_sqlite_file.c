@@ -6,29 +6,50 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define LANE_BIT (1ull << 62)
-#define CURSOR_SECTION 62 /* bits above: 1 the control lane, 2 the data lane, 3 parked */
 
-struct stwi_store_file {
-  struct stwi_sql_place place;
-  struct stwi_sql sql;
-  bool may_edit;
-  uint64_t cursor; /* of the last page, and how many entries came before it */
-  uint32_t position;
-};
-
-static stw_status answer(const struct stwi_store_file *file, int code, char *detail) {
+stw_status stwi_sql_file_answer(const struct stwi_store_file *file, int code, char *detail) {
   return code == SQLITE_OK ? STW_OK : stwi_sql_refuse(file->sql.db, code, file->place.path, detail);
 }
 
-static stw_status no_message(char *detail) {
+stw_status stwi_sql_file_no_message(char *detail) {
   stwi_sql_say(detail, "no message of this id in the file");
   return STW_E_NOT_FOUND;
 }
 
 /* ---- open ---- */
+
+static int attach(struct stwi_store_file *file) {
+  const char *path = file->place.path;
+  if (file->may_edit)
+    return stwi_sql_attach(&file->sql, path);
+  return stwi_sql_attach_to_read(&file->sql, path, stwi_sql_place_size(&file->place, "-wal") == 0);
+}
+
+/* To the version of now; then it is ready for use. */
+static stw_status bring_up(struct stwi_store_file *file, char *detail) {
+  struct stwi_sql *sql = &file->sql;
+  struct stwi_sql_meta meta;
+  int64_t version = 0;
+  int code = stwi_sql_number(sql->db, "PRAGMA user_version", &version);
+  if (code == SQLITE_OK && version < stwi_sql_version && !file->may_edit) {
+    stwi_sql_say(detail,
+                 "%s: of version %u: open it for editing, or with a conn, to bring it up to "
+                 "version %u",
+                 stwi_sql_tail(file->place.path), (unsigned)version, (unsigned)stwi_sql_version);
+    return STW_E_FORMAT;
+  }
+  if (code == SQLITE_OK)
+    code = stwi_sql_migrate(sql, &file->place, stwi_sql_steps, stwi_sql_version);
+  if (code == SQLITE_OK)
+    code = stwi_sql_read_meta(sql->db, &meta);
+  if (code == SQLITE_OK && file->may_edit)
+    code = stwi_sql_prepare(sql);
+  if (code == SQLITE_OK && file->may_edit)
+    code = stwi_sql_accept(sql);
+  return stwi_sql_file_answer(file, code, detail);
+}
 
 static stw_status enter(struct stwi_store_file *file, char *detail) {
   const char *path = file->place.path;
@@ -41,21 +62,15 @@ static stw_status enter(struct stwi_store_file *file, char *detail) {
     stwi_sql_say(detail, "%s: no such file, or an empty one", stwi_sql_tail(path));
     return STW_E_STORE;
   }
-  if (kind != STWI_SQL_OURS || version < stwi_sql_version) {
+  if (kind == STWI_SQL_FOREIGN || kind == STWI_SQL_NEWER) {
     stwi_sql_say(detail,
                  kind == STWI_SQL_FOREIGN ? "%s: not an outbox file (its version: %u)"
                                           : "%s: of version %u: use the steadwire that wrote it",
                  stwi_sql_tail(path), (unsigned)version);
     return STW_E_FORMAT;
   }
-  int code = stwi_sql_attach(&file->sql, path,
-                             file->may_edit ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
-  struct stwi_sql_meta meta;
-  if (code == SQLITE_OK)
-    code = stwi_sql_read_meta(file->sql.db, &meta);
-  if (code == SQLITE_OK && file->may_edit)
-    code = stwi_sql_prepare(&file->sql);
-  return answer(file, code, detail);
+  const int code = attach(file);
+  return code == SQLITE_OK ? bring_up(file, detail) : stwi_sql_file_answer(file, code, detail);
 }
 
 stw_status stwi_store_file_open(const char *path, bool may_edit, struct stwi_store_file **file,
@@ -97,11 +112,29 @@ static const char queued_sql[] =
     "FROM outbox WHERE place BETWEEN ?1 AND ?2 ORDER BY place";
 static const char parked_sql[] = "SELECT " ENTRY_COLUMNS ", rank, lane, state, cause "
                                  "FROM parked WHERE rank BETWEEN ?1 AND ?2 ORDER BY rank";
-static const char find_queued_sql[] =
-    "SELECT " ENTRY_COLUMNS ", place & 4611686018427387903, place >> 62, 'queued', 'requested' "
-    "FROM outbox WHERE stream = ?1 AND admission = ?2";
-static const char find_parked_sql[] = "SELECT " ENTRY_COLUMNS ", rank, lane, state, cause "
-                                      "FROM parked WHERE stream = ?1 AND admission = ?2";
+/* By id: at the place that it names, moved, or parked.  ?3 is that place. */
+#define HERE " FROM outbox WHERE place = ?3 AND stream = ?1 AND admission = ?2"
+#define MOVED " FROM outbox WHERE stream = ?1 AND admission = ?2 AND " STWI_SQL_IS_MOVED
+#define PARKED " FROM parked WHERE stream = ?1 AND admission = ?2"
+#define QUEUED_COLUMNS                                                                             \
+  ENTRY_COLUMNS ", place & 4611686018427387903, place >> 62, 'queued', 'requested', 0"
+static const char find_sql[] =
+    "SELECT " QUEUED_COLUMNS HERE " UNION ALL SELECT " QUEUED_COLUMNS MOVED
+    " UNION ALL SELECT " ENTRY_COLUMNS ", rank, lane, state, cause, 1" PARKED;
+static const char body_sql[] = "SELECT key, body" HERE " UNION ALL SELECT key, body" MOVED
+                               " UNION ALL SELECT key, body" PARKED;
+
+/* *row: its first row, if the code is ROW; DONE: no such message.  To be finalized. */
+static int select_by_id(sqlite3 *db, const char *text, stw_message_id id, sqlite3_stmt **row) {
+  const int code = sqlite3_prepare_v2(db, text, -1, row, NULL);
+  if (code != SQLITE_OK)
+    return code;
+  const uint64_t named = id.number <= STWI_SQL_NUMBER_MAX ? (id.stream & 1) << 62 | id.number : 0;
+  sqlite3_bind_int64(*row, 1, (int64_t)id.stream);
+  sqlite3_bind_int64(*row, 2, (int64_t)id.number);
+  sqlite3_bind_int64(*row, 3, (int64_t)named);
+  return sqlite3_step(*row);
+}
 
 static stw_message_state state_of(const char *name) {
   for (size_t i = 0; name != NULL && stw_message_state_at(i) != NULL; i++) {
@@ -177,8 +210,8 @@ struct page {
 
 /* Entries of one section behind `after`; stops at the first that has no room any more. */
 static int list_section(sqlite3 *db, uint64_t section, uint64_t after, struct page *page) {
-  const bool is_parked = section == 3;
-  const uint64_t base = section == 1 ? LANE_BIT : 0;
+  const bool is_parked = section == STWI_CURSOR_PARKED;
+  const uint64_t base = section == STWI_CURSOR_CONTROL ? LANE_BIT : 0;
   const uint64_t end = is_parked ? (uint64_t)INT64_MAX : base + STWI_SQL_NUMBER_MAX;
   sqlite3_stmt *rows = NULL;
   int code = sqlite3_prepare_v2(db, is_parked ? parked_sql : queued_sql, -1, &rows, NULL);
@@ -196,7 +229,7 @@ static int list_section(sqlite3 *db, uint64_t section, uint64_t after, struct pa
       page->entries[page->count++] = entry;
     }
     page->position++;
-    page->cursor = section << CURSOR_SECTION | (uint64_t)sqlite3_column_int64(rows, 9);
+    page->cursor = section << STWI_CURSOR_SHIFT | (uint64_t)sqlite3_column_int64(rows, 9);
   }
   sqlite3_finalize(rows);
   return code == SQLITE_DONE ? SQLITE_OK : code;
@@ -214,7 +247,7 @@ static int count_before(sqlite3 *db, uint64_t cursor, uint32_t *position) {
   if (cursor == 0)
     return SQLITE_OK;
   sqlite3_stmt *row = NULL;
-  int code = sqlite3_prepare_v2(db, texts[cursor >> CURSOR_SECTION], -1, &row, NULL);
+  int code = sqlite3_prepare_v2(db, texts[cursor >> STWI_CURSOR_SHIFT], -1, &row, NULL);
   sqlite3_bind_int64(row, 1, (int64_t)(cursor & STWI_SQL_NUMBER_MAX));
   if (code == SQLITE_OK)
     code = sqlite3_step(row);
@@ -224,13 +257,29 @@ static int count_before(sqlite3 *db, uint64_t cursor, uint32_t *position) {
   return code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
+/* Is it 0, or where a message may have been?  The rank of a parked one that is gone may be any. */
+static int check_cursor(sqlite3 *db, uint64_t cursor, bool *is_known) {
+  const uint64_t section = cursor >> STWI_CURSOR_SHIFT, number = cursor & STWI_CURSOR_NUMBER;
+  *is_known = cursor == 0 || (section == STWI_CURSOR_PARKED && number > 0);
+  if (*is_known || section == 0 || number == 0)
+    return SQLITE_OK;
+  struct stwi_sql_meta meta;
+  const int code = stwi_sql_read_meta(db, &meta);
+  if (code == SQLITE_OK)
+    *is_known =
+        number <= meta.last[section == STWI_CURSOR_CONTROL ? STW_LANE_CONTROL : STW_LANE_DATA];
+  return code;
+}
+
 stw_status stwi_store_file_list(struct stwi_store_file *file, const stw_outbox_filter *filter,
                                 uint64_t *cursor, stw_outbox_entry *entries, size_t max,
                                 size_t *count, char *detail) {
   *count = 0;
-  const uint64_t first = *cursor >> CURSOR_SECTION, after = *cursor & STWI_SQL_NUMBER_MAX;
-  if (first == 0 && after != 0) {
-    stwi_sql_say(detail, "this cursor came from no call: begin with 0");
+  const uint64_t first = *cursor >> STWI_CURSOR_SHIFT, after = *cursor & STWI_CURSOR_NUMBER;
+  bool is_known = false;
+  int code = check_cursor(file->sql.db, *cursor, &is_known);
+  if (code == SQLITE_OK && !is_known) {
+    stwi_sql_say(detail, "cursor %" PRIu64 " came from no call: begin with 0", *cursor);
     return STW_E_ARGUMENT;
   }
   struct page page = {.filter = filter,
@@ -239,14 +288,13 @@ stw_status stwi_store_file_list(struct stwi_store_file *file, const stw_outbox_f
                       .cursor = *cursor,
                       .wall_ms = stwi_clock_wall_ms(),
                       .position = file->position};
-  int code = SQLITE_OK;
-  if (*cursor == 0 || *cursor != file->cursor)
+  if (code == SQLITE_OK && (*cursor == 0 || *cursor != file->cursor))
     code = count_before(file->sql.db, *cursor, &page.position);
-  for (uint64_t section = first == 0 ? 1 : first;
-       section <= 3 && code == SQLITE_OK && !page.is_full; section++)
+  for (uint64_t section = first == 0 ? STWI_CURSOR_CONTROL : first;
+       section <= STWI_CURSOR_PARKED && code == SQLITE_OK && !page.is_full; section++)
     code = list_section(file->sql.db, section, section == first ? after : 0, &page);
   if (code != SQLITE_OK)
-    return answer(file, code, detail);
+    return stwi_sql_file_answer(file, code, detail);
   *count = page.count;
   *cursor = file->cursor = page.is_full ? page.cursor : 0;
   file->position = page.position;
@@ -255,40 +303,33 @@ stw_status stwi_store_file_list(struct stwi_store_file *file, const stw_outbox_f
 
 /* ---- one message ---- */
 
-/* *position: its number or its rank. SQLITE_NOTFOUND where there is none. */
-static int find(struct stwi_store_file *file, stw_message_id id, stw_outbox_entry *entry,
-                int64_t *position) {
-  static const char *const texts[] = {find_queued_sql, find_parked_sql};
-  int code = SQLITE_DONE;
-  for (int i = 0; i < 2 && code == SQLITE_DONE; i++) {
-    sqlite3_stmt *row = NULL;
-    code = sqlite3_prepare_v2(file->sql.db, texts[i], -1, &row, NULL);
-    sqlite3_bind_int64(row, 1, (int64_t)id.stream);
-    sqlite3_bind_int64(row, 2, (int64_t)id.number);
-    if (code == SQLITE_OK)
-      code = sqlite3_step(row);
-    if (code == SQLITE_ROW) {
-      read_entry(row, i == 1, stwi_clock_wall_ms(), entry);
-      *position = sqlite3_column_int64(row, 9);
-    }
-    sqlite3_finalize(row);
+int stwi_sql_file_find(struct stwi_store_file *file, stw_message_id id, stw_outbox_entry *entry,
+                       int64_t *position) {
+  sqlite3_stmt *row = NULL;
+  const int code = select_by_id(file->sql.db, find_sql, id, &row);
+  if (code == SQLITE_ROW) {
+    read_entry(row, sqlite3_column_int(row, 13) == 1, stwi_clock_wall_ms(), entry);
+    *position = sqlite3_column_int64(row, 9);
   }
+  sqlite3_finalize(row);
   return code == SQLITE_ROW ? SQLITE_OK : code == SQLITE_DONE ? SQLITE_NOTFOUND : code;
 }
 
 stw_status stwi_store_file_get(struct stwi_store_file *file, stw_message_id id,
                                stw_outbox_entry *entry, char *detail) {
   int64_t position = 0;
-  int code = find(file, id, entry, &position);
+  int code = stwi_sql_file_find(file, id, entry, &position);
   if (code == SQLITE_NOTFOUND)
-    return no_message(detail);
+    return stwi_sql_file_no_message(detail);
   if (code == SQLITE_OK) {
-    const uint64_t section = entry->number == 0 ? 3 : entry->lane == STW_LANE_CONTROL ? 1 : 2;
+    const uint64_t section = entry->number == 0                ? STWI_CURSOR_PARKED
+                             : entry->lane == STW_LANE_CONTROL ? STWI_CURSOR_CONTROL
+                                                               : STWI_CURSOR_DATA;
     uint32_t upto = 0;
-    code = count_before(file->sql.db, section << CURSOR_SECTION | (uint64_t)position, &upto);
+    code = count_before(file->sql.db, section << STWI_CURSOR_SHIFT | (uint64_t)position, &upto);
     entry->position = upto > 0 ? upto - 1 : 0;
   }
-  return answer(file, code, detail);
+  return stwi_sql_file_answer(file, code, detail);
 }
 
 stw_status stwi_store_file_body(struct stwi_store_file *file, stw_message_id id, uint8_t **body,
@@ -296,18 +337,10 @@ stw_status stwi_store_file_body(struct stwi_store_file *file, stw_message_id id,
   *body = NULL;
   *size = 0;
   sqlite3_stmt *row = NULL;
-  int code = sqlite3_prepare_v2(file->sql.db,
-                                "SELECT body FROM outbox WHERE stream = ?1 AND admission = ?2 "
-                                "UNION ALL "
-                                "SELECT body FROM parked WHERE stream = ?1 AND admission = ?2",
-                                -1, &row, NULL);
-  sqlite3_bind_int64(row, 1, (int64_t)id.stream);
-  sqlite3_bind_int64(row, 2, (int64_t)id.number);
-  if (code == SQLITE_OK)
-    code = sqlite3_step(row);
+  int code = select_by_id(file->sql.db, body_sql, id, &row);
   if (code == SQLITE_ROW) {
-    const void *bytes = sqlite3_column_blob(row, 0);
-    *size = bytes == NULL ? 0 : (size_t)sqlite3_column_bytes(row, 0);
+    const void *bytes = sqlite3_column_blob(row, 1);
+    *size = bytes == NULL ? 0 : (size_t)sqlite3_column_bytes(row, 1);
     *body = malloc(*size + 1);
     if (*body == NULL)
       code = SQLITE_NOMEM;
@@ -316,8 +349,8 @@ stw_status stwi_store_file_body(struct stwi_store_file *file, stw_message_id id,
   }
   sqlite3_finalize(row);
   if (code == SQLITE_DONE)
-    return no_message(detail);
-  return code == SQLITE_ROW ? STW_OK : answer(file, code, detail);
+    return stwi_sql_file_no_message(detail);
+  return code == SQLITE_ROW ? STW_OK : stwi_sql_file_answer(file, code, detail);
 }
 
 /* `row`: key, body. */
@@ -351,285 +384,11 @@ stw_status stwi_store_file_copy(struct stwi_store_file *file, const stw_outbox_e
                                 struct stwi_chunk **chunk, char *detail) {
   *chunk = NULL;
   sqlite3_stmt *row = NULL;
-  int code = sqlite3_prepare_v2(file->sql.db,
-                                "SELECT key, body FROM outbox WHERE stream = ?1 AND admission = ?2 "
-                                "UNION ALL SELECT key, body FROM parked "
-                                "WHERE stream = ?1 AND admission = ?2",
-                                -1, &row, NULL);
-  sqlite3_bind_int64(row, 1, (int64_t)entry->id.stream);
-  sqlite3_bind_int64(row, 2, (int64_t)entry->id.number);
-  if (code == SQLITE_OK)
-    code = sqlite3_step(row);
+  int code = select_by_id(file->sql.db, body_sql, entry->id, &row);
   if (code == SQLITE_ROW && (*chunk = chunk_of(row, entry)) == NULL)
     code = SQLITE_NOMEM;
   sqlite3_finalize(row);
   if (code == SQLITE_DONE)
-    return no_message(detail);
-  return code == SQLITE_ROW ? STW_OK : answer(file, code, detail);
-}
-
-/* ---- edit ---- */
-
-static int run_for(sqlite3 *db, const char *text, int64_t first, int64_t second) {
-  sqlite3_stmt *statement = NULL;
-  int code = sqlite3_prepare_v2(db, text, -1, &statement, NULL);
-  if (code == SQLITE_OK) {
-    sqlite3_bind_int64(statement, 1, first);
-    if (sqlite3_bind_parameter_count(statement) > 1)
-      sqlite3_bind_int64(statement, 2, second);
-    code = sqlite3_step(statement);
-  }
-  sqlite3_finalize(statement);
-  return code == SQLITE_DONE ? SQLITE_OK : code;
-}
-
-static int64_t place_of(const stw_outbox_entry *entry, int64_t position) {
-  return (int64_t)((uint64_t)entry->lane << 62 | (uint64_t)position);
-}
-
-static int cancel(sqlite3 *db, const stw_outbox_entry *entry, int64_t position) {
-  if (entry->number == 0)
-    return run_for(db, "DELETE FROM parked WHERE rank = ?1", position, 0);
-  return run_for(db, "DELETE FROM outbox WHERE place = ?1", place_of(entry, position), 0);
-}
-
-static int hold(sqlite3 *db, const stw_outbox_entry *entry, int64_t position) {
-  const int code =
-      run_for(db,
-              "INSERT INTO parked(lane, stream, admission, guarantee, is_text, attempts, "
-              "admitted_ms, ends_ms, key, body, state, cause) SELECT place >> 62, stream, "
-              "admission, guarantee, is_text, attempts, admitted_ms, ends_ms, key, body, 'held', "
-              "'requested' FROM outbox WHERE place = ?1",
-              place_of(entry, position), 0);
-  return code == SQLITE_OK ? cancel(db, entry, position) : code;
-}
-
-/* To the end of a lane, from wherever it is. */
-static int move(sqlite3 *db, const stw_outbox_entry *entry, int64_t position, stw_lane lane,
-                struct stwi_sql_meta *meta) {
-  static const char from_parked[] =
-      "INSERT INTO outbox SELECT ?1, stream, admission, guarantee, is_text, 0, admitted_ms, "
-      "ends_ms, key, body FROM parked WHERE rank = ?2";
-  static const char from_outbox[] =
-      "INSERT INTO outbox SELECT ?1, stream, admission, guarantee, is_text, attempts, "
-      "admitted_ms, ends_ms, key, body FROM outbox WHERE place = ?2";
-  const int64_t end = (int64_t)((uint64_t)lane << 62 | ++meta->last[lane]);
-  const int code = entry->number == 0 ? run_for(db, from_parked, end, position)
-                                      : run_for(db, from_outbox, end, place_of(entry, position));
-  return code == SQLITE_OK ? cancel(db, entry, position) : code;
-}
-
-static bool fits(const stw_outbox_entry *entry, stw_edit edit) {
-  switch (edit) {
-  case STW_EDIT_RELEASE:
-    return entry->state == STW_MESSAGE_HELD;
-  case STW_EDIT_REQUEUE:
-    return entry->state == STW_MESSAGE_DEAD || entry->state == STW_MESSAGE_UNKNOWN;
-  case STW_EDIT_HOLD:
-    return entry->number != 0 && entry->attempts == 0;
-  default:
-    return entry->number == 0 || entry->attempts == 0;
-  }
-}
-
-static int perform(struct stwi_store_file *file, const stw_outbox_entry *entry, int64_t position,
-                   stw_edit edit, struct stwi_sql_meta *meta) {
-  sqlite3 *db = file->sql.db;
-  switch (edit) {
-  case STW_EDIT_CANCEL:
-    return cancel(db, entry, position);
-  case STW_EDIT_HOLD:
-    return hold(db, entry, position);
-  case STW_EDIT_PRIORITISE:
-    return move(db, entry, position, STW_LANE_CONTROL, meta);
-  case STW_EDIT_DEMOTE:
-    return move(db, entry, position, STW_LANE_DATA, meta);
-  default:
-    return move(db, entry, position, entry->lane, meta);
-  }
-}
-
-/* Begins a transaction in which what the last user left undecided is decided. */
-static int begin(struct stwi_store_file *file, struct stwi_sql_meta *meta) {
-  int code = stwi_sql_run(file->sql.db, "BEGIN IMMEDIATE");
-  if (code == SQLITE_OK)
-    code = stwi_sql_read_meta(file->sql.db, meta);
-  if (code == SQLITE_OK && !meta->is_sorted)
-    code = stwi_sql_sort(file->sql.db, !meta->is_clean);
-  meta->is_sorted = true;
-  return code;
-}
-
-static stw_status end(struct stwi_store_file *file, int code, char *detail) {
-  if (code == SQLITE_OK)
-    code = stwi_sql_run(file->sql.db, "COMMIT");
-  const stw_status status = answer(file, code, detail);
-  if (sqlite3_get_autocommit(file->sql.db) == 0)
-    stwi_sql_run(file->sql.db, "ROLLBACK");
-  file->cursor = 0;
-  return status;
-}
-
-static stw_status need_edit(const struct stwi_store_file *file, char *detail) {
-  if (file->may_edit)
-    return STW_OK;
-  stwi_sql_say(detail, "%s: opened for reading only: open it with may_edit",
-               stwi_sql_tail(file->place.path));
-  return STW_E_STATE;
-}
-
-static stw_status try_edit(struct stwi_store_file *file, stw_message_id id, stw_edit edit,
-                           struct stwi_sql_meta *meta, int *code, char *detail) {
-  stw_outbox_entry entry;
-  int64_t position = 0;
-  *code = find(file, id, &entry, &position);
-  if (*code == SQLITE_NOTFOUND)
-    return no_message(detail);
-  if (*code == SQLITE_OK && !fits(&entry, edit)) {
-    const stw_word *word = stw_edit_at(edit);
-    stwi_sql_say(detail, "%s does not fit a message that is %s%s", word->name,
-                 stw_message_state_at(entry.state)->name,
-                 entry.attempts > 0 ? " and was written before" : "");
-    return STW_E_STATE;
-  }
-  if (*code == SQLITE_OK)
-    *code = perform(file, &entry, position, edit, meta);
-  if (*code == SQLITE_OK)
-    *code = stwi_sql_write_meta(&file->sql, meta);
-  return STW_OK;
-}
-
-stw_status stwi_store_file_edit(struct stwi_store_file *file, stw_message_id id, stw_edit edit,
-                                char *detail) {
-  if (stw_edit_at(edit) == NULL) {
-    stwi_sql_say(detail, "there is no edit %d", (int)edit);
-    return STW_E_ARGUMENT;
-  }
-  stw_status status = need_edit(file, detail);
-  if (status != STW_OK)
-    return status;
-  struct stwi_sql_meta meta;
-  int code = begin(file, &meta);
-  if (code == SQLITE_OK)
-    status = try_edit(file, id, edit, &meta, &code, detail);
-  if (status == STW_OK)
-    return end(file, code, detail);
-  stwi_sql_run(file->sql.db, "ROLLBACK");
-  return status;
-}
-
-stw_status stwi_store_file_add(struct stwi_store_file *file, struct stwi_chunk *chunks,
-                               uint64_t *count, char *detail) {
-  *count = 0;
-  const stw_status status = need_edit(file, detail);
-  if (status != STW_OK)
-    return status;
-  struct stwi_sql_meta meta;
-  int code = begin(file, &meta);
-  if (code == SQLITE_OK)
-    code = stwi_sql_add(&file->sql, &meta, chunks, 0, stwi_clock_wall_ms(), count);
-  const stw_status ended = end(file, code, detail);
-  if (ended != STW_OK)
-    *count = 0;
-  return ended;
-}
-
-/* ---- check ---- */
-
-static void find_fault(stw_outbox_report *report, const char *text) {
-  if (report->is_sound)
-    stwi_sql_say(report->detail, "%s", text);
-  report->is_sound = false;
-}
-
-static int check_pages(sqlite3 *db, stw_outbox_report *report) {
-  sqlite3_stmt *row = NULL;
-  int code = sqlite3_prepare_v2(db, "PRAGMA integrity_check(1)", -1, &row, NULL);
-  if (code == SQLITE_OK)
-    code = sqlite3_step(row);
-  if (code == SQLITE_ROW) {
-    const char *text = (const char *)sqlite3_column_text(row, 0);
-    if (text == NULL || strcmp(text, "ok") != 0)
-      find_fault(report, text == NULL ? "the integrity check failed" : text);
-  }
-  sqlite3_finalize(row);
-  return code == SQLITE_ROW ? SQLITE_OK : code;
-}
-
-static void count_queued(const struct stwi_restored *found, stw_outbox_report *report) {
-  struct stwi_msg *msg = stwi_chunks_first(found->chunks);
-  for (; msg != NULL; msg = stwi_chunks_after(msg)) {
-    report->queued[msg->lane]++;
-    report->queued_bytes[msg->lane] += msg->size;
-  }
-}
-
-static void count_parked(const struct stwi_restored *found, stw_outbox_report *report) {
-  struct stwi_msg *msg = stwi_chunks_first(found->parked);
-  for (; msg != NULL; msg = stwi_chunks_after(msg)) {
-    report->held += msg->state == STW_MESSAGE_HELD;
-    report->dead += msg->state == STW_MESSAGE_DEAD;
-    report->unknown += msg->state == STW_MESSAGE_UNKNOWN;
-  }
-}
-
-static int check_ids(sqlite3 *db, stw_outbox_report *report) {
-  int64_t twice = 0;
-  const int code = stwi_sql_number(
-      db,
-      "SELECT count(*) FROM (SELECT 1 FROM (SELECT stream, admission FROM outbox UNION ALL "
-      "SELECT stream, admission FROM parked) GROUP BY stream, admission HAVING count(*) > 1)",
-      &twice);
-  if (code == SQLITE_OK && twice > 0)
-    find_fault(report, "two messages have the same id");
-  return code;
-}
-
-static uint64_t bytes_of(const struct stwi_store_file *file) {
-  static const char *const suffixes[] = {"", "-wal"};
-  uint64_t bytes = 0;
-  for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
-    char path[STWI_SQL_PATH_BYTES];
-    struct stat found;
-    stwi_sql_place_name(&file->place, suffixes[i], path);
-    if (lstat(path, &found) == 0)
-      bytes += (uint64_t)found.st_size;
-  }
-  return bytes;
-}
-
-static int check_rows(sqlite3 *db, stw_outbox_report *report) {
-  struct stwi_restored found = {0};
-  const int code = stwi_sql_read(db, stwi_clock_wall_ms(), &found);
-  if (stwi_sql_trouble(db, code) == STWI_SQL_DAMAGED)
-    find_fault(report, "a message that cannot be: its number, words or text are wrong");
-  count_queued(&found, report);
-  count_parked(&found, report);
-  stwi_chunk_free_list(found.chunks);
-  stwi_chunk_free_list(found.parked);
-  return report->is_sound ? code : SQLITE_OK;
-}
-
-stw_status stwi_store_file_check(struct stwi_store_file *file, stw_outbox_report *report,
-                                 char *detail) {
-  sqlite3 *db = file->sql.db;
-  *report = (stw_outbox_report){.struct_size = sizeof *report,
-                                .version = stwi_sql_version,
-                                .is_sound = true,
-                                .file_bytes = bytes_of(file)};
-  struct stwi_sql_meta meta = {0};
-  int code = check_pages(db, report);
-  if (code == SQLITE_OK)
-    code = stwi_sql_read_meta(db, &meta);
-  if (code == SQLITE_OK)
-    code = check_rows(db, report);
-  if (code == SQLITE_OK)
-    code = check_ids(db, report);
-  memcpy(report->last_number, meta.last, sizeof report->last_number);
-  report->was_clean = meta.is_clean;
-  if (stwi_sql_trouble(db, code) == STWI_SQL_DAMAGED) {
-    find_fault(report, sqlite3_errmsg(db));
-    code = SQLITE_OK;
-  }
-  return answer(file, code, detail);
+    return stwi_sql_file_no_message(detail);
+  return code == SQLITE_ROW ? STW_OK : stwi_sql_file_answer(file, code, detail);
 }

@@ -94,6 +94,13 @@ bool stwi_sql_place_has(const struct stwi_sql_place *place, const char *suffix) 
   return lstat(path, &found) == 0;
 }
 
+uint64_t stwi_sql_place_size(const struct stwi_sql_place *place, const char *suffix) {
+  char path[STWI_SQL_PATH_BYTES];
+  struct stat found;
+  stwi_sql_place_name(place, suffix, path);
+  return lstat(path, &found) == 0 ? (uint64_t)found.st_size : 0;
+}
+
 int stwi_sql_place_remove(const struct stwi_sql_place *place, const char *suffix) {
   char path[STWI_SQL_PATH_BYTES];
   stwi_sql_place_name(place, suffix, path);
@@ -242,6 +249,14 @@ static stw_status add_use(struct stwi_sql_place *place, const struct stat *folde
   return STW_OK;
 }
 
+static stw_status refuse_lock(const struct stwi_sql_place *place, int why, char *detail) {
+  char text[100];
+  if (why != EACCES && why != EPERM)
+    return refuse(place, ".lock", why == ELOOP ? "a symbolic link" : strerror(why), detail);
+  snprintf(text, sizeof text, "%s: chmod u+w its folder", strerror(why));
+  return refuse(place, ".lock", text, detail);
+}
+
 static stw_status name_holder(const struct stwi_sql_place *place, int lock, char *detail) {
   char text[24] = "";
   const ssize_t got = pread(lock, text, sizeof text - 1, 0);
@@ -268,7 +283,7 @@ static stw_status try_lock(const struct stwi_sql_place *place, int *lock, char *
   struct stat opened, named;
   stw_status status = STW_OK;
   if (file < 0 || fstat(file, &opened) != 0)
-    status = refuse(place, ".lock", errno == ELOOP ? "a symbolic link" : strerror(errno), detail);
+    status = refuse_lock(place, errno, detail);
   else if (!S_ISREG(opened.st_mode) || opened.st_uid != geteuid())
     status = refuse(place, ".lock", "not a file of this user", detail);
   if (status == STW_OK) {

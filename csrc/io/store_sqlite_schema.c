@@ -9,6 +9,16 @@
 #define CHECKPOINT_PAGES "256"
 #define JOURNAL_BYTES "1048576"
 
+#define MOVED_SQL "CREATE INDEX moved ON outbox(stream, admission) WHERE " STWI_SQL_IS_MOVED
+
+#define META_SQL                                                                                   \
+  "CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), stream INTEGER NOT NULL, "            \
+  "level INTEGER NOT NULL, is_clean INTEGER NOT NULL, is_sorted INTEGER NOT NULL, "                \
+  "last_data INTEGER NOT NULL, last_control INTEGER NOT NULL, cid BLOB NOT NULL, "                 \
+  "is_welcomed INTEGER NOT NULL, incarnation INTEGER NOT NULL, token BLOB NOT NULL, "              \
+  "processed_data INTEGER NOT NULL, processed_control INTEGER NOT NULL, "                          \
+  "found_data INTEGER NOT NULL, found_control INTEGER NOT NULL) STRICT"
+
 /* The statements as SQLite keeps them: a file with other ones is not used. */
 static const struct {
   const char *name, *sql;
@@ -16,12 +26,8 @@ static const struct {
     {"messages", "CREATE VIEW messages AS SELECT place >> 62 AS lane, "
                  "place & 4611686018427387903 AS number, stream, admission, attempts, "
                  "admitted_ms, ends_ms, key, body FROM outbox"},
-    {"meta", "CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), stream INTEGER NOT NULL, "
-             "level INTEGER NOT NULL, is_clean INTEGER NOT NULL, is_sorted INTEGER NOT NULL, "
-             "last_data INTEGER NOT NULL, last_control INTEGER NOT NULL, cid BLOB NOT NULL, "
-             "is_welcomed INTEGER NOT NULL, incarnation INTEGER NOT NULL, token BLOB NOT NULL, "
-             "processed_data INTEGER NOT NULL, processed_control INTEGER NOT NULL, "
-             "found_data INTEGER NOT NULL, found_control INTEGER NOT NULL) STRICT"},
+    {"meta", META_SQL},
+    {"moved", MOVED_SQL},
     {"outbox", "CREATE TABLE outbox(place INTEGER PRIMARY KEY, stream INTEGER NOT NULL, "
                "admission INTEGER NOT NULL, guarantee INTEGER NOT NULL, "
                "is_text INTEGER NOT NULL, attempts INTEGER NOT NULL, "
@@ -35,13 +41,38 @@ static const struct {
                "UNIQUE(stream, admission)) STRICT"},
 };
 
-const struct stwi_sql_step stwi_sql_steps[] = {{NULL}};
-const uint32_t stwi_sql_version = 1;
+const struct stwi_sql_step stwi_sql_steps[] = {
+    {MOVED_SQL "; ALTER TABLE meta RENAME TO meta_1; " META_SQL
+               "; INSERT INTO meta SELECT *, 0, 0 FROM meta_1; DROP TABLE meta_1"}};
+const uint32_t stwi_sql_version = 2;
 
 /* ---- troubles ---- */
 
 static bool is_space(int why) {
   return why == ENOSPC || why == EDQUOT || why == EFBIG;
+}
+
+static int last_errno(sqlite3_file *file) {
+  int why = 0;
+  if (file != NULL && file->pMethods != NULL)
+    file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &why);
+  return why;
+}
+
+/* The errno behind a code.  A write of a COMMIT fails without leaving it in the handle; but the
+ * files know. */
+static int errno_of(sqlite3 *db, int code) {
+  if (db == NULL || code != SQLITE_IOERR_WRITE)
+    return db == NULL ? 0 : sqlite3_system_errno(db);
+  sqlite3_file *main = NULL, *journal = NULL;
+  sqlite3_file_control(db, NULL, SQLITE_FCNTL_FILE_POINTER, &main);
+  sqlite3_file_control(db, NULL, SQLITE_FCNTL_JOURNAL_POINTER, &journal);
+  const int why = last_errno(journal);
+  return why != 0 ? why : last_errno(main);
+}
+
+static bool is_permission(int why) {
+  return why == EACCES || why == EPERM;
 }
 
 enum stwi_sql_trouble stwi_sql_trouble(sqlite3 *db, int code) {
@@ -60,8 +91,8 @@ enum stwi_sql_trouble stwi_sql_trouble(sqlite3 *db, int code) {
   case SQLITE_IOERR:
     if (code == SQLITE_IOERR_NOMEM)
       return STWI_SQL_MEMORY;
-    return code != SQLITE_IOERR_FSYNC && is_space(sqlite3_system_errno(db)) ? STWI_SQL_FULL
-                                                                            : STWI_SQL_BROKEN;
+    return code != SQLITE_IOERR_FSYNC && is_space(errno_of(db, code)) ? STWI_SQL_FULL
+                                                                      : STWI_SQL_BROKEN;
   case SQLITE_CANTOPEN:
   case SQLITE_PERM:
   case SQLITE_READONLY:
@@ -74,7 +105,7 @@ enum stwi_sql_trouble stwi_sql_trouble(sqlite3 *db, int code) {
 
 stw_status stwi_sql_refuse(sqlite3 *db, int code, const char *path, char *detail) {
   const char *tail = stwi_sql_tail(path);
-  const int why = db == NULL ? 0 : sqlite3_system_errno(db);
+  const int why = errno_of(db, code);
   const char *text = why != 0 ? strerror(why) : sqlite3_errstr(code);
   switch (stwi_sql_trouble(db, code)) {
   case STWI_SQL_FULL:
@@ -92,7 +123,10 @@ stw_status stwi_sql_refuse(sqlite3 *db, int code, const char *path, char *detail
   default:
     if ((code & 0xff) == SQLITE_READONLY)
       text = "it cannot be written";
-    stwi_sql_say(detail, "%s: %s: check the disk and the permissions", tail, text);
+    if ((code & 0xff) == SQLITE_READONLY || is_permission(why))
+      stwi_sql_say(detail, "%s: %s: chmod u+w it, what lies beside it, and its folder", tail, text);
+    else
+      stwi_sql_say(detail, "%s: %s: check the disk and the permissions", tail, text);
     return STW_E_STORE;
   }
 }
@@ -163,17 +197,61 @@ static int check_version(sqlite3 *db, int64_t *version) {
   return code == SQLITE_OK && (*version < 1 || *version > stwi_sql_version) ? SQLITE_CORRUPT : code;
 }
 
-int stwi_sql_attach(struct stwi_sql *sql, const char *path, int flags) {
-  *sql = (struct stwi_sql){0};
+static int open_database(struct stwi_sql *sql, const char *name, int flags) {
   const int more = SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-  int code = sqlite3_open_v2(path, &sql->db, flags | more, NULL);
+  *sql = (struct stwi_sql){0};
+  return sqlite3_open_v2(name, &sql->db, flags | more, NULL);
+}
+
+static int check_database(struct stwi_sql *sql) {
   int64_t version = 0;
-  if (code == SQLITE_OK)
-    code = guard(sql->db);
+  int code = guard(sql->db);
   if (code == SQLITE_OK)
     code = check_version(sql->db, &version);
   if (code == SQLITE_OK && version == stwi_sql_version)
     code = check_objects(sql->db);
+  return code;
+}
+
+int stwi_sql_attach(struct stwi_sql *sql, const char *path) {
+  const int code = open_database(sql, path, SQLITE_OPEN_READWRITE);
+  if (code == SQLITE_OK && sqlite3_db_readonly(sql->db, NULL) == 1)
+    return SQLITE_READONLY;
+  return code == SQLITE_OK ? check_database(sql) : code;
+}
+
+/* As a URI, in which SQLite is told that nobody writes to the file. */
+static void name_immutable(const char *path, char *uri, size_t size) {
+  size_t used = (size_t)snprintf(uri, size, "file:");
+  for (; *path != '\0' && used + 20 < size; path++) {
+    const bool is_special = strchr("%?#", *path) != NULL;
+    used += (size_t)snprintf(uri + used, size - used, is_special ? "%%%02X" : "%c", *path);
+  }
+  snprintf(uri + used, size - used, "?immutable=1");
+}
+
+static int attach_immutable(struct stwi_sql *sql, const char *path) {
+  char uri[3 * STWI_SQL_PATH_BYTES + 20];
+  stwi_sql_detach(sql);
+  name_immutable(path, uri, sizeof uri);
+  const int code = open_database(sql, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+  return code == SQLITE_OK ? check_database(sql) : code;
+}
+
+/* Beside a file that cannot be written SQLite would leave a WAL that cannot be written either; in a
+ * folder that cannot be written there is no place for one. */
+int stwi_sql_attach_to_read(struct stwi_sql *sql, const char *path, bool is_quiet) {
+  int code = open_database(sql, path, SQLITE_OPEN_READWRITE);
+  if (code == SQLITE_OK && is_quiet && sqlite3_db_readonly(sql->db, NULL) == 1)
+    return attach_immutable(sql, path);
+  if (code == SQLITE_OK)
+    code = check_database(sql);
+  if (is_quiet && ((code & 0xff) == SQLITE_READONLY || (code & 0xff) == SQLITE_CANTOPEN))
+    return attach_immutable(sql, path);
+  if (code == SQLITE_OK)
+    code = stwi_sql_run(sql->db, "PRAGMA query_only=ON");
+  if (code == SQLITE_OK && is_quiet)
+    sqlite3_db_config(sql->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
   return code;
 }
 

@@ -422,7 +422,7 @@ static void try_again(struct store *store, bool is_due) {
 }
 
 static int reopen(struct store *store) {
-  int code = stwi_sql_attach(&store->sql, store->place.path, SQLITE_OPEN_READWRITE);
+  int code = stwi_sql_attach(&store->sql, store->place.path);
   if (code == SQLITE_OK)
     code = stwi_sql_prepare(&store->sql);
   if (code == SQLITE_OK)

@@ -15,5 +15,7 @@ struct stwi_tcp_state stwi_tcp_state(int fd) {
   /* A FIN is counted as a byte. */
   return (struct stwi_tcp_state){.is_open = info.tcpi_state == STATE_ESTABLISHED,
                                  .is_reset = info.tcpi_state == STATE_CLOSE,
-                                 .has_received = info.tcpi_bytes_received > 1};
+                                 .has_received = info.tcpi_bytes_received > 1,
+                                 .is_unacked = info.tcpi_unacked > 0,
+                                 .ack_ms = info.tcpi_last_ack_recv};
 }

@@ -3,11 +3,14 @@
 #define STWI_IO_TCP_STATE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct stwi_tcp_state {
   bool is_open;      /* established, no FIN from either end */
   bool is_reset;     /* by a RST or a timeout; a FIN leaves another state */
   bool has_received; /* more than one byte, ever */
+  bool is_unacked;   /* something that was sent is not acknowledged */
+  uint32_t ack_ms;   /* since the last acknowledgement that came */
 };
 
 /* Any thread.  A descriptor that is no TCP socket counts as reset. */

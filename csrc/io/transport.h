@@ -30,6 +30,8 @@ struct stwi_transport_ops {
   /* Ends it at once: RST (SO_LINGER 0) where `abort`, else FIN.  DOWN follows, also for attempts.
    */
   void (*cut)(void *transport, uint32_t conn, uint32_t link, bool abort);
+  /* What has the peer's kernel acknowledged?  Puts STWI_IN_LOOKED.  NULL where there is none. */
+  void (*ask_kernel)(void *transport, uint32_t conn, uint32_t link);
   /* The machine's network has changed: puts a STWI_IN_PATH for each link with a socket.  NULL where
    * links have none. */
   void (*look)(void *transport);

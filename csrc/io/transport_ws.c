@@ -1,6 +1,7 @@
 #include "io/transport_ws.h"
 
 #include "core/mem.h"
+#include "io/tcp_state.h"
 
 #include <signal.h>
 #include <string.h>
@@ -229,6 +230,16 @@ static void release_sigpipe(void) {
   pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
 }
 
+static void op_ask_kernel(void *transport, uint32_t conn, uint32_t generation) {
+  struct stwi_ws_link *link = stwi_ws_link_of(transport, conn, generation);
+  if (link == NULL || link->up == NULL || link->is_over || link->up->wsi == NULL)
+    return;
+  const struct stwi_tcp_state state = stwi_tcp_state(lws_get_socket_fd(link->up->wsi));
+  struct stwi_input input = {.kind = STWI_IN_LOOKED,
+                             .u.looked = {state.is_unacked, state.ack_ms * STWI_MS}};
+  stwi_ws_put(link, &input);
+}
+
 static void op_look(void *transport) {
   stwi_ws_look(transport);
 }
@@ -280,8 +291,8 @@ static const char *start(struct stwi_ws *ws) {
 
 struct stwi_transport stwi_transport_ws_new(struct stwi_loop *loop, struct stwi_sink sink,
                                             const char **why) {
-  static const struct stwi_transport_ops ops = {op_dial, op_write, op_pause,
-                                                op_cut,  op_look,  op_free};
+  static const struct stwi_transport_ops ops = {op_dial,       op_write, op_pause, op_cut,
+                                                op_ask_kernel, op_look,  op_free};
   struct stwi_ws *ws = stwi_alloc(sizeof *ws);
   if (ws == NULL) {
     *why = "no memory for the transport";

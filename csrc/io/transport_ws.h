@@ -84,6 +84,7 @@ struct stwi_ws_attempt {
   char *subprotocols;
   char accept[32]; /* the one right Sec-WebSocket-Accept */
   bool has_failed;
+  uint32_t unacked_max_ms;
   struct stwi_ws_failure failure; /* the most telling so far */
 };
 

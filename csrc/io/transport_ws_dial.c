@@ -332,6 +332,8 @@ static int connect_tcp(struct stwi_ws_lane *lane, const struct stwi_address *add
   if (lane->fd < 0)
     return errno;
   setsockopt(lane->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const unsigned unacked_max_ms = lane->link->attempt->unacked_max_ms;
+  setsockopt(lane->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked_max_ms, sizeof unacked_max_ms);
   if (connect(lane->fd, &address->at.any, (socklen_t)stwi_address_size(address)) != 0 &&
       errno != EINPROGRESS)
     return errno;
@@ -439,6 +441,7 @@ static void resolve(struct stwi_ws_link *link, const char *host, uint16_t port) 
 void stwi_ws_dial(struct stwi_ws_link *link, const struct stwi_dial *dial) {
   struct stwi_ws_attempt *attempt = link->attempt;
   struct stwi_ws_failure failure;
+  attempt->unacked_max_ms = dial->unacked_max_ms;
   attempt->profile = stwi_ws_profile(link->ws, dial, &failure);
   if (attempt->profile == NULL || !stwi_ws_request(attempt, dial, &failure)) {
     give_up(link, &failure);

@@ -57,8 +57,8 @@ static void op_free(void *self) {
 
 static struct stwi_transport make(void *arg, struct stwi_loop *loop, struct stwi_sink sink,
                                   const char **why) {
-  static const struct stwi_transport_ops ops = {op_dial, op_write, op_none,
-                                                op_none, op_look,  op_free};
+  static const struct stwi_transport_ops ops = {op_dial, op_write, op_none, op_none,
+                                                NULL,    op_look,  op_free};
   (void)loop;
   failing.sink = sink;
   *why = NULL;

@@ -29,8 +29,8 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
   (void)state;
   host_fini(&host);
-  kept_remove(path);
-  kept_remove(other);
+  unlink(path);
+  unlink(other);
   unlink(exported);
   return rmdir(folder); /* fails where something was left behind */
 }
@@ -76,6 +76,39 @@ static void the_file_of_a_conn_of_this_process_is_busy(void **state) {
   EXPECT(stw_outbox_open(path, true, &file), STW_E_BUSY, "outbox");
   assert_int_equal(stw_conn_free(conn), STW_OK);
   assert_int_equal(stw_outbox_open(path, true, &file), STW_OK);
+  assert_int_equal(stw_outbox_close(file), STW_OK);
+}
+
+/* The folder itself, the one above it, and the file. */
+#define ONLY_THE_FILE 3
+
+static void closing_leaves_nothing_beside_the_file(void **state) {
+  (void)state;
+  const stw_message_id id = make_file(path, NULL, 0);
+  assert_int_equal(host_entries(folder), ONLY_THE_FILE);
+  for (int may_edit = 0; may_edit < 2; may_edit++) {
+    stw_outbox file, second;
+    assert_int_equal(stw_outbox_open(path, may_edit == 1, &file), STW_OK);
+    assert_int_equal(count_in(file, NULL), 1);
+    if (may_edit == 1) {
+      assert_int_equal(stw_outbox_edit(file, id, STW_EDIT_HOLD), STW_OK);
+    } else {
+      assert_int_equal(stw_outbox_open(path, false, &second), STW_OK);
+      assert_int_equal(count_in(second, NULL), 1);
+      assert_int_equal(stw_outbox_close(second), STW_OK);
+    }
+    assert_int_equal(stw_outbox_close(file), STW_OK);
+    assert_int_equal(host_entries(folder), ONLY_THE_FILE);
+  }
+  stw_outbox file;
+  stw_outbox_entry entry;
+  assert_int_equal(stw_outbox_open(path, false, &file), STW_OK);
+  assert_int_equal(stw_outbox_get(file, id, &entry), STW_OK);
+  assert_int_equal(entry.state, STW_MESSAGE_HELD);
+  EXPECT(stw_outbox_edit(file, id, STW_EDIT_RELEASE), STW_E_STATE, "may_edit");
+  uint64_t count;
+  assert_int_equal(stw_outbox_export(file, NULL, exported, &count), STW_OK);
+  EXPECT(stw_outbox_import(file, exported, &count), STW_E_STATE, "may_edit");
   assert_int_equal(stw_outbox_close(file), STW_OK);
 }
 
@@ -150,6 +183,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(what_is_no_outbox_file_is_refused),
       TEST(the_file_of_a_conn_of_this_process_is_busy),
+      TEST(closing_leaves_nothing_beside_the_file),
       TEST(a_long_key_with_zeros_survives_an_export),
       TEST(a_broken_export_is_refused_and_nothing_taken),
   };

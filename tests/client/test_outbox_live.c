@@ -76,11 +76,41 @@ static void a_message_moves_between_the_lanes_and_keeps_its_id(void **state) {
 
 static void a_cursor_that_no_call_gave_is_refused(void **state) {
   (void)state;
+  const stw_message_id held = put(), control = put();
   put();
-  stw_outbox_entry entry;
-  uint64_t cursor = UINT64_MAX;
+  assert_int_equal(stw_outbox_edit(outbox, held, STW_EDIT_HOLD), STW_OK);
+  assert_int_equal(stw_outbox_edit(outbox, control, STW_EDIT_PRIORITISE), STW_OK);
+  uint64_t given[4] = {0};
   size_t count = 0;
-  EXPECT(stw_outbox_list(outbox, NULL, &cursor, &entry, 1, &count), STW_E_ARGUMENT, "cursor");
+  stw_outbox_entry entries[3];
+  for (size_t i = 0; i < 3; i++) {
+    given[i + 1] = given[i];
+    assert_int_equal(stw_outbox_list(outbox, NULL, &given[i + 1], &entries[i], 1, &count), STW_OK);
+    assert_int_equal(count, 1);
+  }
+  for (size_t i = 3; i-- > 0;) { /* again, in any order */
+    stw_outbox_entry entry;
+    uint64_t cursor = given[i];
+    assert_int_equal(stw_outbox_list(outbox, NULL, &cursor, &entry, 1, &count), STW_OK);
+    assert_int_equal(entry.id.number, entries[i].id.number);
+    assert_int_equal(cursor, given[i + 1]);
+  }
+  const uint64_t number = ((uint64_t)1 << 62) - 1;
+  const uint64_t made_up[] = {1,
+                              5,
+                              number,
+                              given[1] & ~number,
+                              number + 1,
+                              given[1] + 1,
+                              (given[2] & ~number) + 4,
+                              given[3] + 1,
+                              UINT64_MAX};
+  for (size_t i = 0; i < sizeof made_up / sizeof *made_up; i++) {
+    uint64_t cursor = made_up[i];
+    EXPECT(stw_outbox_list(outbox, NULL, &cursor, entries, 1, &count), STW_E_ARGUMENT, "cursor");
+    assert_int_equal(cursor, made_up[i]);
+    assert_int_equal(count, 0);
+  }
 }
 
 static void filters_choose_by_state_and_lane(void **state) {

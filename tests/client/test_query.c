@@ -62,7 +62,9 @@ static void answer(struct stwi_query *query, const struct stwi_core *of, uint32_
 static struct stwi_query *ask_list(uint64_t after, size_t max) {
   struct stwi_query *query = stwi_query_new(STWI_QUERY_LIST);
   assert_non_null(query);
-  query->cursor = after == 0 ? 0 : (uint64_t)1 << 62 | after; /* of the data lane */
+  query->cursor =
+      after == 0 ? 0
+                 : (uint64_t)STWI_CURSOR_DATA << STWI_CURSOR_SHIFT | after; /* of the data lane */
   query->max = max;
   query->entries = calloc(max, sizeof *query->entries);
   return query;

@@ -109,6 +109,27 @@ static void without_memory_there_is_no_chunk(void **unused) {
   failing_mem_after = -1;
 }
 
+static void a_copy_has_everything_but_its_home(void **unused) {
+  (void)unused;
+  struct stwi_chunk *from = stwi_chunk_new(1024), *to = NULL;
+  struct stwi_msg *msg = stwi_chunk_append(from, "key", 3, "body", 4);
+  msg->number = 7;
+  msg->ttl_ns = 9;
+  msg->state = STW_MESSAGE_HELD;
+  to = stwi_chunk_new((uint32_t)stwi_msg_footprint(3, 4));
+  const struct stwi_msg *copy = stwi_chunk_copy(to, msg);
+  assert_ptr_equal(copy->home, to);
+  assert_int_equal(copy->number, 7);
+  assert_int_equal(copy->ttl_ns, 9);
+  assert_int_equal(copy->state, STW_MESSAGE_HELD);
+  assert_memory_equal(stwi_msg_key(copy), "key", 3);
+  assert_memory_equal(stwi_msg_body(copy), "body", 4);
+  assert_int_equal(to->keyed, 1);
+  assert_null(stwi_chunk_copy(to, msg)); /* it is full */
+  stwi_chunk_free(from);
+  stwi_chunk_free(to);
+}
+
 static void *given_back;
 static size_t given_size;
 
@@ -137,6 +158,7 @@ int main(void) {
       cmocka_unit_test(sizes_past_the_address_space_have_no_footprint),
       cmocka_unit_test(a_list_is_freed_whole),
       cmocka_unit_test(without_memory_there_is_no_chunk),
+      cmocka_unit_test(a_copy_has_everything_but_its_home),
       cmocka_unit_test(memory_of_another_goes_back_to_it),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

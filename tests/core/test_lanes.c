@@ -1,4 +1,7 @@
-/* Both lanes and what is parked beside them, with the store that they tell played by a list. */
+/* Both lanes and what is parked beside them, with the store that they tell played by a list.
+ *
+ * The program is linked with --wrap for stwi_msg_has_id, so that looking for an id can be counted.
+ */
 #include "core/keys.h"
 #include "core/outbox.h"
 
@@ -10,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -339,6 +343,34 @@ static void a_peer_that_forgot_leaves_what_was_written_in_doubt(void **unused) {
   assert_int_equal(state_of(second), STW_MESSAGE_QUEUED);
 }
 
+/* ---- chunks ---- */
+
+static void a_parked_message_does_not_keep_the_chunk_it_came_with(void **unused) {
+  (void)unused;
+  struct message_spec specs[100];
+  memset(specs, 0, sizeof specs);
+  for (unsigned i = 0; i < 100; i++) {
+    specs[i].number = i + 1;
+    specs[i].size = 100;
+  }
+  struct stwi_chunk *chunk = messages_chunk(specs, 100);
+  for (struct stwi_msg *msg = stwi_chunk_first(chunk); msg != NULL; msg = stwi_chunk_after(msg))
+    msg->id = id_of(STW_LANE_DATA, msg->number);
+  assert_true(stwi_lanes_take(lanes, chunk, STWI_S));
+  const uint32_t large = chunk->size;
+  numbers[STW_LANE_DATA] = 100;
+  assert_int_equal(stwi_lanes_edit(lanes, id_of(STW_LANE_DATA, 2), STW_EDIT_HOLD), STW_OK);
+  die(STW_LANE_DATA);
+  expect_end(STW_LANE_DATA, id_of(STW_LANE_DATA, 1), STW_MESSAGE_DEAD);
+  for (uint64_t number = 1; number <= 2; number++) {
+    const struct stwi_msg *msg = stwi_lanes_find(lanes, id_of(STW_LANE_DATA, number));
+    assert_int_equal(msg->size, 100);
+    assert_true(msg->home->size < large / 50);
+  }
+  move_to(STW_LANE_CONTROL, id_of(STW_LANE_DATA, 2));
+  assert_int_equal(write_one(STW_LANE_CONTROL)->id.number, 2);
+}
+
 /* ---- bounds, keys, strangers ---- */
 
 static void the_bounds_are_common_and_urgent_ones_outlive_the_others(void **unused) {
@@ -411,6 +443,53 @@ static void poison_is_found_among_both_lanes(void **unused) {
   expect_no_end();
 }
 
+/* ---- how long it takes to find one ---- */
+
+static uint64_t compared; /* ids looked at */
+
+bool __real_stwi_msg_has_id(const struct stwi_msg *msg, stw_message_id id);
+bool __wrap_stwi_msg_has_id(const struct stwi_msg *msg, stw_message_id id);
+
+bool __wrap_stwi_msg_has_id(const struct stwi_msg *msg, stw_message_id id) {
+  compared++;
+  return __real_stwi_msg_has_id(msg, id);
+}
+
+/* Looking for one must not take longer where there are many; quadratic work would fail at once. */
+#define FEW(call)                                                                                  \
+  do {                                                                                             \
+    compared = 0;                                                                                  \
+    call;                                                                                          \
+    assert_in_range(compared, 1, 8);                                                               \
+  } while (0)
+
+static void a_hundred_thousand_moved_messages_are_edited_one_by_one(void **unused) {
+  (void)unused;
+  enum { MANY = 100000 };
+  stwi_lanes_fini(lanes);
+  begin(STWI_OVERFLOW_REJECT, STWI_UNKNOWN_REPLAY, MANY);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    lanes[lane].tell = NULL;
+  for (uint64_t i = 0; i < MANY; i++)
+    send_to(STW_LANE_DATA);
+  for (uint64_t i = 1; i <= MANY; i++) /* not in order, nor from one end */
+    FEW(move_to(STW_LANE_CONTROL, id_of(STW_LANE_DATA, i * 77777 % MANY + 1)));
+  assert_int_equal(lanes[STW_LANE_CONTROL].messages, MANY);
+  assert_int_equal(lanes[STW_LANE_DATA].count, 0);
+  for (uint64_t i = 1; i <= MANY; i++)
+    FEW(assert_int_equal(stwi_lanes_edit(lanes, id_of(STW_LANE_DATA, i), STW_EDIT_HOLD), STW_OK));
+  assert_int_equal(parked.held, MANY);
+  for (uint64_t i = 1; i <= MANY; i++)
+    FEW(move_to(STW_LANE_DATA, id_of(STW_LANE_DATA, i * 33333 % MANY + 1)));
+  assert_int_equal(parked.count, 0);
+  for (uint64_t i = 1; i <= MANY; i++)
+    FEW(assert_int_equal(stwi_lanes_edit(lanes, id_of(STW_LANE_DATA, i), STW_EDIT_CANCEL), STW_OK));
+  assert_int_equal(stwi_lanes_messages(lanes), 0);
+  struct stwi_msg_end end;
+  while (stwi_outbox_ends(&lanes[STW_LANE_DATA], &end, 1) > 0)
+    continue;
+}
+
 /* ---- what a store kept ---- */
 
 static void what_was_kept_goes_on_where_it_was(void **unused) {
@@ -440,6 +519,23 @@ static void what_was_kept_goes_on_where_it_was(void **unused) {
   assert_int_equal(state_of((stw_message_id){OTHER, 1}), STW_MESSAGE_HELD);
   stwi_lanes_tell_all(lanes);
   assert_int_equal(kept_count, 4);
+}
+
+static void what_was_parked_needs_no_more_memory_than_it_has_bytes(void **unused) {
+  (void)unused;
+  struct stwi_chunk *chunk = stwi_chunk_new(1 << 18); /* as a store reads them */
+  for (uint64_t number = 1; number <= 3; number++) {
+    struct stwi_msg *msg = stwi_chunk_append(chunk, NULL, 0, "body", 4);
+    msg->id = (stw_message_id){OTHER, number};
+    msg->state = STW_MESSAGE_HELD;
+  }
+  const struct stwi_restored restored = {.has_store = true, .parked = chunk};
+  assert_true(stwi_lanes_restore(lanes, &restored, STWI_S));
+  for (uint64_t number = 1; number <= 3; number++) {
+    const struct stwi_msg *msg = stwi_lanes_find(lanes, (stw_message_id){OTHER, number});
+    assert_int_equal(msg->home->size, stwi_msg_footprint(0, 4));
+    assert_memory_equal(stwi_msg_body(msg), "body", 4);
+  }
 }
 
 static void what_was_kept_is_freed_without_memory(void **unused) {
@@ -579,11 +675,14 @@ int main(void) {
       TEST(a_letter_whose_end_was_not_told_yet_is_not_moved),
       TEST(an_unknown_fate_is_asked_about_or_final),
       TEST(a_peer_that_forgot_leaves_what_was_written_in_doubt),
+      TEST(a_parked_message_does_not_keep_the_chunk_it_came_with),
       TEST(the_bounds_are_common_and_urgent_ones_outlive_the_others),
       TEST(a_moved_message_replaces_nothing_by_its_key),
       TEST(a_message_that_is_there_already_is_not_taken_twice),
       TEST(poison_is_found_among_both_lanes),
+      TEST(a_hundred_thousand_moved_messages_are_edited_one_by_one),
       TEST(what_was_kept_goes_on_where_it_was),
+      TEST(what_was_parked_needs_no_more_memory_than_it_has_bytes),
       TEST(what_was_kept_is_freed_without_memory),
       TEST(the_store_always_knows_what_stands),
   };

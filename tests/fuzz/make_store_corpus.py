@@ -7,29 +7,45 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import subprocess
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SCHEMA = HERE.parents[1] / "csrc/io/store_sqlite_schema.c"
+SOURCES = HERE.parents[1] / "csrc"
+SCHEMA = SOURCES / "io/store_sqlite_schema.c"
 FOLDER = HERE / "corpus/store"
 
 
-def statements() -> list[str]:
-    """The C strings of the table `objects`, joined, tables before the view."""
-    text = SCHEMA.read_text().split("} objects[] = {")[1].split("\n};")[0]
+def expanded() -> str:
+    """The file behind the preprocessor."""
+    command = ["cc", "-E", "-P", f"-I{SOURCES}", f"-I{SOURCES / 'include'}", str(SCHEMA)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def statements(source: str) -> list[str]:
+    """The C strings of the table `objects`, joined; tables before what stands on them."""
+    text = source.split("} objects[] = {")[1].split("\n};")[0]
     rows = re.findall(r'\{"\w+",\s*((?:"[^"]*"\s*)+)\}', text)
-    return sorted("".join(re.findall(r'"([^"]*)"', row)) for row in rows)
+    found = ["".join(re.findall(r'"([^"]*)"', row)) for row in rows]
+    return sorted(found, key=lambda one: not one.startswith("CREATE TABLE"))
+
+
+def version(source: str) -> int:
+    """Of the files that are written today."""
+    [number] = re.findall(r"stwi_sql_version = (\d+)", source)
+    return int(number)
 
 
 def make(queued: int, parked: int, clean: bool) -> bytes:
+    source = expanded()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.db"
         db = sqlite3.connect(path, isolation_level=None)
         db.execute("PRAGMA page_size=512")
         db.execute("PRAGMA application_id=0x53545744")
-        db.execute("PRAGMA user_version=1")
-        for statement in statements():
+        db.execute(f"PRAGMA user_version={version(source)}")
+        for statement in statements(source):
             db.execute(statement)
         db.execute(
             "INSERT INTO meta VALUES(1, 4, 1, ?, 0, 9, 9, zeroblob(16), 0, 0, zeroblob(32), 0, "

@@ -40,6 +40,9 @@ struct seen {
   uint8_t *bytes;
   size_t size;
   size_t writable_count;
+  size_t path_count, look_count;
+  stw_network path; /* the last one told */
+  bool is_unacked;  /* likewise */
   stw_cause cause;
   uint16_t http_status;
   uint64_t retry_after_ms;
@@ -84,6 +87,14 @@ static inline void world_put(void *owner, const struct stwi_input *input) {
     break;
   case STWI_IN_WRITABLE:
     seen->writable_count++;
+    break;
+  case STWI_IN_PATH:
+    seen->path_count++;
+    seen->path = input->u.network.what;
+    break;
+  case STWI_IN_LOOKED:
+    seen->look_count++;
+    seen->is_unacked = input->u.looked.is_unacked;
     break;
   case STWI_IN_DOWN:
     seen->is_down = true;

@@ -1,7 +1,7 @@
-/* A disk that fails or is full, a process that is killed. */
+/* A disk that fails or hangs, a process that is killed. */
 #include "power_vfs.h"
 #include "seed.h"
-#include "store_world.h"
+#include "store_numbered.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -15,31 +15,6 @@
 
 #include <cmocka.h>
 
-static const stw_message_id no_id = {0, 0};
-
-static void assert_open(struct store_world *world) {
-  const stw_status status = store_world_open(world);
-  if (status != STW_OK)
-    fail_msg("%d: %s", status, world->detail);
-}
-
-static void put(struct store_world *world, uint64_t number) {
-  char body[40];
-  snprintf(body, sizeof body, "message %llu", (unsigned long long)number);
-  store_world_put(world, STW_LANE_DATA, number, body, STW_AT_LEAST_ONCE);
-}
-
-static void assert_upto(struct store_world *world, uint64_t first, uint64_t last) {
-  for (uint64_t number = first; number <= last; number++) {
-    char body[40];
-    const int size = snprintf(body, sizeof body, "message %llu", (unsigned long long)number);
-    const struct stwi_msg *msg = store_world_find(world, STW_LANE_DATA, number);
-    assert_non_null(msg);
-    assert_int_equal(msg->size, size);
-    assert_memory_equal(stwi_msg_body(msg), body, (size_t)size);
-  }
-}
-
 /* As the engine does it: everything again where that is asked for. */
 static bool commit(struct store_world *world, uint64_t count, bool *was_rewritten) {
   for (int tries = 0; tries < 8; tries++) {
@@ -49,7 +24,7 @@ static bool commit(struct store_world *world, uint64_t count, bool *was_rewritte
       world->news.wants_all = false;
       *was_rewritten = true;
       for (uint64_t number = 1; number <= count; number++)
-        put(world, number);
+        numbered_put(world, number);
     }
   }
   return false;
@@ -62,22 +37,22 @@ static bool live_with_failing_sync(struct store_world *world, unsigned fail_at, 
   if (store_world_open(world) != STW_OK) {
     assert_non_null(strstr(world->detail, "a.db"));
     power_vfs_restore();
-    assert_open(world);
+    numbered_open(world);
   }
   for (unsigned i = 0; i < lose_at; i++) {
-    put(world, ++count);
+    numbered_put(world, ++count);
     assert_true(commit(world, count, &was_rewritten));
   }
   if (was_rewritten)
     assert_int_equal(world->news.health, STW_STORE_REWRITTEN);
   power_vfs_fail_sync_after(0);
   power_vfs_lose_after(1);
-  put(world, count + 1);
+  numbered_put(world, count + 1);
   assert_false(store_world_commit(world));
   store_world_close(world);
   power_vfs_restore();
-  assert_open(world);
-  assert_upto(world, 1, count);
+  numbered_open(world);
+  numbered_expect(world, 1, count);
   store_world_close(world);
   power_vfs_restore();
   return was_rewritten;
@@ -104,70 +79,6 @@ static void a_failed_sync_loses_nothing(void **unused) {
   assert_true(rewritten > lives / 3);
 }
 
-static void a_full_disk_is_waited_for_and_removals_go_on(void **unused) {
-  (void)unused;
-  struct store_world world;
-  char reserve[300];
-  store_world_init(&world);
-  snprintf(reserve, sizeof reserve, "%s.reserve", world.path);
-  assert_open(&world);
-  for (uint64_t number = 1; number <= 10; number++)
-    put(&world, number);
-  assert_true(store_world_commit(&world));
-  assert_int_equal(access(reserve, F_OK), 0);
-  power_vfs_fill(reserve);
-  static char large[200001];
-  memset(large, 'l', sizeof large - 1);
-  store_world_put(&world, STW_LANE_DATA, 11, large, STW_AT_LEAST_ONCE);
-  store_world_flush(&world);
-  assert_true(store_world_wait(&world, STW_STORE_FULL));
-  assert_non_null(strstr(world.news.detail, "no space"));
-  assert_int_equal(world.news.upto[STW_LANE_DATA], 10);
-  assert_int_not_equal(access(reserve, F_OK), 0);
-  store_world_change(&world, STWI_STORE_SETTLED, STW_LANE_DATA, 6, no_id);
-  store_world_close(&world); /* still full */
-  power_vfs_fill(NULL);
-
-  assert_open(&world);
-  assert_true(world.restored.is_unclean);
-  assert_int_equal(store_world_count(world.restored.chunks), 4);
-  assert_upto(&world, 7, 10);
-  power_vfs_fill(reserve);
-  store_world_put(&world, STW_LANE_DATA, 11, large, STW_AT_LEAST_ONCE);
-  store_world_flush(&world);
-  assert_true(store_world_wait(&world, STW_STORE_FULL));
-  power_vfs_fill(NULL);
-  assert_true(store_world_wait(&world, STW_STORE_OK));
-  assert_int_equal(world.news.upto[STW_LANE_DATA], 11);
-  store_world_close(&world);
-  assert_open(&world);
-  assert_int_equal(store_world_count(world.restored.chunks), 5);
-  store_world_fini(&world);
-}
-
-static void a_moved_message_survives_a_full_disk(void **unused) {
-  (void)unused;
-  struct store_world world;
-  char reserve[300];
-  store_world_init(&world);
-  snprintf(reserve, sizeof reserve, "%s.reserve", world.path);
-  assert_open(&world);
-  static char large[200001];
-  memset(large, 'l', sizeof large - 1);
-  store_world_put(&world, STW_LANE_DATA, 1, large, STW_AT_LEAST_ONCE);
-  assert_true(store_world_commit(&world));
-  power_vfs_fill(reserve);
-  store_world_change(&world, STWI_STORE_REMOVE, STW_LANE_DATA, 1, no_id);
-  store_world_put(&world, STW_LANE_CONTROL, 1, large, STW_AT_LEAST_ONCE);
-  store_world_flush(&world);
-  assert_true(store_world_wait(&world, STW_STORE_FULL));
-  store_world_close(&world);
-  power_vfs_fill(NULL);
-  assert_open(&world);
-  assert_int_equal(store_world_count(world.restored.chunks), 1);
-  store_world_fini(&world);
-}
-
 /* The child tells each committed number through the pipe until it is killed. */
 static void commit_for_ever(struct store_world *world, int pipe_end) {
   if (store_world_open(world) != STW_OK)
@@ -175,7 +86,7 @@ static void commit_for_ever(struct store_world *world, int pipe_end) {
   uint64_t number = world->restored.last_number[STW_LANE_DATA];
   for (;;) {
     for (uint64_t i = 0; i < 1 + number % 5; i++)
-      put(world, ++number);
+      numbered_put(world, ++number);
     if (!store_world_commit(world) || write(pipe_end, &number, sizeof number) < 0)
       _exit(2);
   }
@@ -210,10 +121,10 @@ static void kill_loses_nothing(void **unused) {
     world.level = (enum stwi_store_level)level;
     for (unsigned i = 0; i < 15; i++) {
       const uint64_t told = kill_after(&world, (seed >> i) % 40);
-      assert_open(&world);
+      numbered_open(&world);
       assert_true(world.restored.is_unclean);
       assert_int_equal(world.restored.may_lag, level == STWI_LEVEL_PROCESS);
-      assert_upto(&world, 1, told);
+      numbered_expect(&world, 1, told);
       assert_int_equal(store_world_count(world.restored.chunks),
                        world.restored.last_number[STW_LANE_DATA]);
       store_world_close(&world);
@@ -226,17 +137,17 @@ static void what_may_have_been_written_once_is_not_queued_again(void **unused) {
   (void)unused;
   struct store_world world;
   store_world_init(&world);
-  assert_open(&world);
+  numbered_open(&world);
   store_world_put(&world, STW_LANE_DATA, 1, "once", STW_AT_MOST_ONCE);
   store_world_put(&world, STW_LANE_DATA, 2, "often", STW_AT_LEAST_ONCE);
   assert_true(store_world_commit(&world));
   power_vfs_lose_after(1);
-  put(&world, 3);
+  numbered_put(&world, 3);
   assert_false(store_world_commit(&world));
   store_world_close(&world);
   power_vfs_restore();
   for (int i = 0; i < 2; i++) { /* the file itself says so from then on */
-    assert_open(&world);
+    numbered_open(&world);
     const struct stwi_msg *msg = stwi_chunk_first(world.restored.parked);
     assert_int_equal(store_world_count(world.restored.parked), 1);
     assert_int_equal(msg->state, STW_MESSAGE_UNKNOWN);
@@ -270,17 +181,17 @@ static void a_disk_that_hangs_stops_nobody(void **unused) {
   struct store_world world;
   static struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, false};
   store_world_init(&world);
-  assert_open(&world);
+  numbered_open(&world);
   gate.is_shut = true;
   power_vfs_on_sync(meet, &gate);
-  put(&world, 1);
+  numbered_put(&world, 1);
   store_world_flush(&world);
   pthread_mutex_lock(&gate.mutex);
   while (!gate.is_met)
     pthread_cond_wait(&gate.changed, &gate.mutex);
   pthread_mutex_unlock(&gate.mutex);
   for (uint64_t number = 2; number <= 1000; number++) {
-    put(&world, number);
+    numbered_put(&world, number);
     store_world_flush(&world);
     store_world_collect(&world);
     assert_int_equal(world.news.serial, 0);
@@ -295,7 +206,7 @@ static void a_disk_that_hangs_stops_nobody(void **unused) {
     status = store_world_open(&world);
   while (status == STW_E_LOCKED);
   assert_int_equal(status, STW_OK);
-  assert_upto(&world, 1, 1000);
+  numbered_expect(&world, 1, 1000);
   power_vfs_on_sync(NULL, NULL);
   store_world_fini(&world);
 }
@@ -304,8 +215,6 @@ int main(void) {
   power_vfs_install();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_failed_sync_loses_nothing),
-      cmocka_unit_test(a_full_disk_is_waited_for_and_removals_go_on),
-      cmocka_unit_test(a_moved_message_survives_a_full_disk),
       cmocka_unit_test(kill_loses_nothing),
       cmocka_unit_test(what_may_have_been_written_once_is_not_queued_again),
       cmocka_unit_test(a_disk_that_hangs_stops_nobody),

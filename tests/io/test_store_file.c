@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 static struct store_world world;
 static struct stwi_store_file *file;
@@ -110,10 +111,24 @@ static void filters_let_through_what_they_say(void **unused) {
   assert_int_equal(entries[0].position, 4);
   filter = (stw_outbox_filter){.older_than_ns = 399 * STWI_S};
   assert_int_equal(list(&filter, entries, 20), 2);
-  uint64_t cursor = 5;
+}
+
+static void a_cursor_that_no_call_gave_is_refused(void **unused) {
+  (void)unused;
+  stw_outbox_entry entry;
   size_t count;
-  assert_int_equal(stwi_store_file_list(file, NULL, &cursor, entries, 1, &count, detail),
-                   STW_E_ARGUMENT);
+  const uint64_t first = (uint64_t)1 << 62;
+  const uint64_t made_up[] = {1, 5, first, 2 * first, 3 * first, first + 3, 2 * first + 6};
+  for (size_t i = 0; i < sizeof made_up / sizeof *made_up; i++) {
+    uint64_t cursor = made_up[i];
+    assert_int_equal(stwi_store_file_list(file, NULL, &cursor, &entry, 1, &count, detail),
+                     STW_E_ARGUMENT);
+    assert_non_null(strstr(detail, "cursor"));
+    assert_int_equal(cursor, made_up[i]);
+  }
+  uint64_t cursor = 2 * first + 5; /* behind the last one of the data lane */
+  assert_int_equal(stwi_store_file_list(file, NULL, &cursor, &entry, 1, &count, detail), STW_OK);
+  assert_int_equal(entry.state, STW_MESSAGE_HELD);
 }
 
 static void bodies_are_copied(void **unused) {
@@ -242,11 +257,66 @@ static void two_may_read_at_once(void **unused) {
   assert_int_equal(stwi_store_file_open(world.path, true, &other, detail), STW_E_BUSY);
 }
 
+/* ---- how long it takes to find one ---- */
+
+static uint64_t steps; /* of SQLite's machine */
+
+static int count_step(void *unused) {
+  (void)unused;
+  steps++;
+  return 0;
+}
+
+static int watch(sqlite3 *db, char **why, const void *api) {
+  (void)why;
+  (void)api;
+  sqlite3_progress_handler(db, 1, count_step, NULL);
+  return SQLITE_OK;
+}
+
+/* Looking for one must not take longer where there are many. */
+static void moved_messages_are_found_by_their_ids(void **unused) {
+  (void)unused;
+  enum { MANY = 3000, MOVED = 1000000, FEW_STEPS = 1500 };
+  struct store_world many;
+  struct stwi_store_file *edited;
+  store_world_init(&many);
+  assert_int_equal(store_world_open(&many), STW_OK);
+  for (uint64_t number = 1; number <= MANY; number++) {
+    const struct stwi_msg like = {.number = number, .id = {many.stream, MOVED + number}};
+    store_world_message(&many, STWI_STORE_PUT, &like, NULL, "moved", 5);
+  }
+  assert_true(store_world_commit(&many));
+  store_world_close(&many);
+  assert_int_equal(sqlite3_auto_extension((void (*)(void))watch), SQLITE_OK);
+  assert_int_equal(stwi_store_file_open(many.path, true, &edited, detail), STW_OK);
+  sqlite3_cancel_auto_extension((void (*)(void))watch);
+  static const stw_edit edits[] = {STW_EDIT_PRIORITISE, STW_EDIT_HOLD, STW_EDIT_RELEASE,
+                                   STW_EDIT_CANCEL};
+  for (uint64_t number = 1; number <= MANY; number += 97) {
+    const stw_message_id wanted = {many.stream, MOVED + number * 77 % MANY + 1};
+    uint8_t *body;
+    size_t size;
+    steps = 0;
+    assert_int_equal(stwi_store_file_body(edited, wanted, &body, &size, detail), STW_OK);
+    assert_memory_equal(body, "moved", 5);
+    free(body);
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++)
+      assert_int_equal(stwi_store_file_edit(edited, wanted, edits[i], detail), STW_OK);
+    assert_int_equal(stwi_store_file_edit(edited, wanted, STW_EDIT_HOLD, detail), STW_E_NOT_FOUND);
+    assert_in_range(steps, 1, FEW_STEPS);
+  }
+  stwi_store_file_close(edited);
+  store_world_fini(&many);
+}
+
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(moved_messages_are_found_by_their_ids),
       CASE(entries_come_in_the_order_of_sending),
       CASE(filters_let_through_what_they_say),
+      CASE(a_cursor_that_no_call_gave_is_refused),
       CASE(bodies_are_copied),
       CASE(edits_do_what_their_words_say),
       CASE(edits_that_do_not_fit_are_refused),

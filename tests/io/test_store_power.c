@@ -1,9 +1,13 @@
 /* Power losses in the middle of anything.  STW_POWER_LOSSES says how many for the level durable
- * (2,000); STW_SEED replays. */
+ * (2,000); STW_SEED replays.
+ *
+ * The program is linked with --wrap for what the store does to files without SQLite: the power may
+ * go in a rename, too. */
 #include "power_vfs.h"
 #include "seed.h"
 #include "store_world.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +21,30 @@
 #define STEPS 60
 #define LONG_STEPS 1200 /* over several checkpoints */
 #define NUMBERS_MAX 20000
+
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path);
+int __real_fsync(int file);
+int __wrap_fsync(int file);
+
+static int fail_without_power(void) {
+  errno = EIO;
+  return -1;
+}
+
+int __wrap_rename(const char *from, const char *to) {
+  return power_vfs_goes() ? fail_without_power() : __real_rename(from, to);
+}
+
+int __wrap_unlink(const char *path) {
+  return power_vfs_goes() ? fail_without_power() : __real_unlink(path);
+}
+
+int __wrap_fsync(int file) {
+  return power_vfs_goes() ? fail_without_power() : __real_fsync(file);
+}
 
 /* What the engine knows of one file through all its lives. */
 struct model {
@@ -220,6 +248,83 @@ static struct tally run(const char *name, unsigned losses, enum stwi_store_level
   return tally;
 }
 
+/* ---- in a rewrite ---- */
+
+#define REWRITE_SEEDS 6
+#define KEPT 40
+
+static void put_upto(struct store_world *world, uint64_t last) {
+  uint8_t body[9000];
+  for (uint64_t number = 1; number <= last; number++) {
+    const struct stwi_msg like = {.number = number, .id = {world->stream, number}};
+    fill(body, number);
+    store_world_message(world, STWI_STORE_PUT, &like, NULL, body, size_of(number));
+  }
+}
+
+/* KEPT messages are committed, then a sync fails: everything is asked for. */
+static void begin_rewrite(struct store_world *world) {
+  assert_int_equal(store_world_open(world), STW_OK);
+  put_upto(world, KEPT);
+  assert_true(store_world_commit(world));
+  power_vfs_fail_sync_after(1);
+  uint8_t body[9000];
+  const struct stwi_msg like = {.number = KEPT + 1, .id = {world->stream, KEPT + 1}};
+  fill(body, KEPT + 1);
+  store_world_message(world, STWI_STORE_PUT, &like, NULL, body, size_of(KEPT + 1));
+  assert_false(store_world_commit(world));
+  assert_true(world->news.wants_all);
+  world->news.wants_all = false;
+}
+
+static void check_rewritten(struct store_world *world, uint64_t stored) {
+  static bool seen[KEPT + 2];
+  memset(seen, 0, sizeof seen);
+  assert_int_equal(store_world_open(world), STW_OK);
+  assert_int_not_equal(world->health, STW_STORE_MOVED_ASIDE);
+  for (struct stwi_msg *msg = stwi_chunks_first(world->restored.chunks); msg != NULL;
+       msg = stwi_chunks_after(msg)) {
+    assert_true(msg->number <= KEPT + 1 && is_whole(msg) && !seen[msg->number]);
+    seen[msg->number] = true;
+  }
+  for (uint64_t number = 1; number <= stored; number++)
+    assert_true(seen[number]);
+  store_world_close(world);
+  power_vfs_restore();
+}
+
+/* The power goes in the `step`th write or sync of the rewrite; false where it has fewer. */
+static bool lose_in_rewrite(uint64_t seed, unsigned step) {
+  struct store_world world;
+  power_vfs_seed(seed);
+  store_world_init(&world);
+  begin_rewrite(&world);
+  power_vfs_lose_after(step);
+  put_upto(&world, KEPT + 1);
+  const bool is_done = store_world_commit(&world) || world.news.serial >= world.serial;
+  const bool was_lost = power_vfs_is_off();
+  power_vfs_lose_after(0);
+  store_world_close(&world);
+  power_vfs_restore();
+  check_rewritten(&world, is_done ? KEPT + 1 : KEPT);
+  store_world_fini(&world);
+  return was_lost;
+}
+
+static void a_loss_in_a_rewrite_leaves_the_old_file_or_the_new_one(void **unused) {
+  (void)unused;
+  const uint64_t seed = test_seed("rewrite");
+  unsigned losses = 0;
+  for (unsigned i = 0; i < REWRITE_SEEDS; i++) {
+    unsigned step = 1;
+    while (lose_in_rewrite(seed + 1000003u * i + step, step))
+      step++;
+    losses += step - 1;
+  }
+  printf("rewrite: %u power losses, one in each write and sync of it\n", losses);
+  assert_true(losses > REWRITE_SEEDS * 20);
+}
+
 static unsigned wanted_losses(void) {
   const char *given = getenv("STW_POWER_LOSSES");
   return given == NULL ? 2000 : (unsigned)strtoul(given, NULL, 10);
@@ -253,6 +358,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(durable_loses_nothing),
       cmocka_unit_test(process_is_never_corrupt_and_has_no_holes),
+      cmocka_unit_test(a_loss_in_a_rewrite_leaves_the_old_file_or_the_new_one),
       cmocka_unit_test(a_disk_that_lies_is_caught),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* Files and folders that are not used, and what is said about them. */
 #include "store_world.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -179,18 +180,96 @@ static void no_folder_no_name_and_too_long_a_path_are_refused(void **state) {
 
 static void another_users_file_is_refused(void **state) {
   struct store_world *world = *state;
-  if (geteuid() == 0) {
-    make_file(world, 1);
-    assert_int_equal(chown(world->path, 1, 1), 0);
-    assert_refused(world, STW_E_STORE, "another user");
-    return;
-  }
+  if (geteuid() != 0)
+    skip();
   make_file(world, 1);
-  assert_int_equal(chmod(world->path, 0400), 0);
-  assert_refused(world, STW_E_STORE, "cannot be written");
-  assert_int_equal(chmod(world->path, 0600), 0);
-  assert_int_equal(chmod(world->folder, 0500), 0);
-  assert_refused(world, STW_E_STORE, "ermission denied");
+  assert_int_equal(chown(world->path, 1, 1), 0);
+  assert_refused(world, STW_E_STORE, "another user");
+}
+
+/* ---- of a user who may not write ---- */
+
+/* In a child, whose exit code says where it has failed. */
+#define MUST(condition)                                                                            \
+  do {                                                                                             \
+    if (!(condition))                                                                              \
+      _exit(__LINE__ % 256);                                                                       \
+  } while (0)
+
+static size_t entries_of(const char *folder) {
+  DIR *dir = opendir(folder);
+  size_t count = 0;
+  MUST(dir != NULL);
+  for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
+    count += entry->d_name[0] != '.';
+  closedir(dir);
+  return count;
+}
+
+static void must_refuse(struct store_world *world, const char *word) {
+  MUST(store_world_open(world) == STW_E_STORE);
+  MUST(strstr(world->detail, word) != NULL && strstr(world->detail, "chmod u+w") != NULL);
+}
+
+static void must_not_edit(struct store_world *world, const char *word) {
+  struct stwi_store_file *file;
+  MUST(stwi_store_file_open(world->path, true, &file, world->detail) == STW_E_STORE);
+  MUST(strstr(world->detail, word) != NULL && strstr(world->detail, "chmod u+w") != NULL);
+}
+
+static void must_read(struct store_world *world) {
+  struct stwi_store_file *file;
+  stw_outbox_entry entry;
+  uint64_t cursor = 0;
+  size_t count = 0;
+  MUST(stwi_store_file_open(world->path, false, &file, world->detail) == STW_OK);
+  MUST(stwi_store_file_list(file, NULL, &cursor, &entry, 1, &count, world->detail) == STW_OK);
+  MUST(count == 1);
+  MUST(stwi_store_file_edit(file, entry.id, STW_EDIT_HOLD, world->detail) == STW_E_STATE);
+  stwi_store_file_close(file);
+  MUST(entries_of(world->folder) == 1);
+}
+
+static void look_at_a_file_that_is_not_to_be_written(struct store_world *world) {
+  MUST(chmod(world->path, 0400) == 0);
+  must_refuse(world, "cannot be written");
+  must_not_edit(world, "cannot be written");
+  must_read(world);
+  MUST(chmod(world->path, 0600) == 0);
+}
+
+static void look_into_a_folder_that_is_not_to_be_written(struct store_world *world) {
+  MUST(chmod(world->folder, 0500) == 0);
+  must_refuse(world, "ermission denied");
+  must_not_edit(world, "ermission denied");
+  must_read(world);
+  MUST(chmod(world->folder, 0700) == 0);
+  MUST(store_world_open(world) == STW_OK);
+  store_world_close(world);
+}
+
+/* Root may write everything: so somebody else looks. */
+static void what_cannot_be_written_is_refused_and_says_what_to_do(void **state) {
+  struct store_world *world = *state;
+  const bool is_root = geteuid() == 0;
+  const uid_t nobody = 65534;
+  snprintf(world->path, sizeof world->path, "%s/a%%20b?c#.db", world->folder);
+  make_file(world, 1);
+  if (is_root) {
+    assert_int_equal(chown(world->folder, nobody, nobody), 0);
+    assert_int_equal(chown(world->path, nobody, nobody), 0);
+  }
+  const pid_t child = fork();
+  if (child == 0) {
+    MUST(!is_root || (setgid(nobody) == 0 && setuid(nobody) == 0));
+    look_at_a_file_that_is_not_to_be_written(world);
+    look_into_a_folder_that_is_not_to_be_written(world);
+    _exit(0);
+  }
+  int how;
+  assert_int_equal(waitpid(child, &how, 0), child);
+  if (how != 0)
+    fail_msg("the child: status %d, a line of that number modulo 256", WEXITSTATUS(how));
 }
 
 static void a_damaged_file_is_moved_aside_and_what_can_be_read_is_kept(void **state) {
@@ -286,6 +365,7 @@ int main(void) {
       CASE(a_folder_for_everybody_is_refused),
       CASE(no_folder_no_name_and_too_long_a_path_are_refused),
       CASE(another_users_file_is_refused),
+      CASE(what_cannot_be_written_is_refused_and_says_what_to_do),
       CASE(a_damaged_file_is_moved_aside_and_what_can_be_read_is_kept),
       CASE(a_file_with_other_tables_is_not_trusted),
       CASE(the_copy_in_a_child_is_dead),

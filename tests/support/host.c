@@ -58,6 +58,8 @@ static const char *detail_of(const stw_event *event) {
     return event->u.ended.detail;
   case STW_EVENT_RETRY:
     return event->u.retry.detail;
+  case STW_EVENT_STORE:
+    return event->u.store.detail;
   case STW_EVENT_CLOSED:
     return event->u.closed.detail;
   default:

@@ -9,10 +9,6 @@ enum { KEPT_FOLDER = 64, KEPT_PATH = 80 };
 /* Makes a folder that nobody else has and writes its path. */
 void kept_folder(char folder[KEPT_FOLDER]);
 
-/* Removes an outbox file with what SQLite keeps beside it; a file closed by a tool leaves that
- * behind. */
-void kept_remove(const char *path);
-
 /* Opens a conn of `host` with an outbox at `path`, durability process. */
 stw_conn kept_open(struct host *host, const char *path);
 

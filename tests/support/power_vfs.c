@@ -1,5 +1,6 @@
 #include "power_vfs.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
@@ -34,6 +35,7 @@ struct handle {
   sqlite3_file base;
   struct disk_file *file; /* NULL: not watched (-shm and temporary ones) */
   sqlite3_file *real;
+  int last_errno; /* of a write that was refused */
 };
 
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
@@ -44,6 +46,7 @@ static unsigned steps, lose_at, sync_fails_in, failed_syncs;
 static bool lies;
 static char reserve[300]; /* "": the disk has room */
 static int64_t room;
+static int full_with;
 static _Atomic bool is_off;
 static void (*during_sync)(void *owner);
 static void *during_owner;
@@ -203,10 +206,16 @@ static bool has_room(int64_t more) {
   return true;
 }
 
+/* As SQLite's own VFS says it. */
+static int refuse_space(struct handle *handle) {
+  handle->last_errno = full_with == ENOSPC ? 0 : full_with;
+  return full_with == ENOSPC ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+}
+
 static int write_watched(struct handle *handle, const void *bytes, int size, sqlite3_int64 at) {
   struct disk_file *file = handle->file;
   if (!has_room(at + size - size_of(file)))
-    return SQLITE_FULL;
+    return refuse_space(handle);
   keep(file, at, at + size);
   if (!is_last())
     return handle->real->pMethods->xWrite(handle->real, bytes, size, at);
@@ -287,6 +296,10 @@ static int vfs_is_locked(sqlite3_file *file, int *answer) {
 
 static int vfs_control(sqlite3_file *file, int what, void *argument) {
   struct handle *handle = handle_of(file);
+  if (what == SQLITE_FCNTL_LAST_ERRNO && handle->last_errno != 0) {
+    *(int *)argument = handle->last_errno;
+    return SQLITE_OK;
+  }
   return handle->real->pMethods->xFileControl(handle->real, what, argument);
 }
 
@@ -397,6 +410,13 @@ bool power_vfs_is_off(void) {
   return answer;
 }
 
+bool power_vfs_goes(void) {
+  pthread_mutex_lock(&guard);
+  const bool answer = is_off || is_last();
+  pthread_mutex_unlock(&guard);
+  return answer;
+}
+
 unsigned power_vfs_steps(void) {
   pthread_mutex_lock(&guard);
   const unsigned answer = steps;
@@ -423,8 +443,9 @@ unsigned power_vfs_failed_syncs(void) {
   return answer;
 }
 
-void power_vfs_fill(const char *path) {
+void power_vfs_fill(const char *path, int why) {
   pthread_mutex_lock(&guard);
+  full_with = why;
   snprintf(reserve, sizeof reserve, "%s", path == NULL ? "" : path);
   room = 65536;
   pthread_mutex_unlock(&guard);

@@ -19,6 +19,9 @@ void power_vfs_seed(uint64_t seed);
 /* The power goes in the `count`th write or sync from now (1: the next); 0: it stays. */
 void power_vfs_lose_after(unsigned count);
 bool power_vfs_is_off(void);
+/* For what does not go through SQLite, as a rename: counts as a write, and says whether the power
+ * is off, or goes in it. */
+bool power_vfs_goes(void);
 /* After all handles are closed. */
 void power_vfs_restore(void);
 /* Writes and syncs so far. */
@@ -30,9 +33,10 @@ void power_vfs_lie(bool on);
  * they are not on the disk. 0: none. */
 void power_vfs_fail_sync_after(unsigned count);
 unsigned power_vfs_failed_syncs(void);
-/* A full disk: files do not grow, but for 64 KiB once the file `reserve` is gone.  NULL: not full.
+/* A full disk: files do not grow, but for 64 KiB once the file `reserve` is gone; `why` is the
+ * errno: ENOSPC, EDQUOT (the user's quota) or EFBIG (the limit of a file's size).  NULL: not full.
  */
-void power_vfs_fill(const char *reserve);
+void power_vfs_fill(const char *reserve, int why);
 /* Every sync takes as long as it takes until the function returns; NULL: none. */
 void power_vfs_on_sync(void (*during)(void *owner), void *owner);
 

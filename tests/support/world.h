@@ -107,6 +107,7 @@ struct world_link {
   bool has_close_sent; /* by the server */
   bool has_ponged;     /* a PONG reached the core */
   struct stwi_decoder decoder;
+  stwi_time swallowed_at;               /* the first bytes that were eaten were sent; 0: none */
   stwi_time to_server_at, to_client_at; /* order within a direction */
   stwi_time accepted_at;
   uint64_t bytes_in, messages, openings, pings;
@@ -176,6 +177,7 @@ struct world {
   bool cuts_reads;      /* bytes arrive in random pieces */
   bool is_unlogged;     /* keep no events: long runs */
   uint64_t steps, turns_now;
+  uint64_t looks; /* LOOK effects */
   char broken[WORLD_BROKEN_BYTES];
 };
 

@@ -123,6 +123,16 @@ static void perform_cut(struct world *world, struct world_link *link,
   world_wire_put(world, (struct world_wire){.at = at, .kind = WORLD_GONE, .link = link});
 }
 
+/* What never reaches the server's machine is never acknowledged by it; a stopped process is. */
+static void perform_look(struct world *world, struct world_link *link) {
+  const bool is_unacked = link->swallowed_at != 0;
+  world->looks++;
+  const struct stwi_input input = {
+      .kind = STWI_IN_LOOKED,
+      .u.looked = {is_unacked, is_unacked ? world->now - link->swallowed_at : 0}};
+  world_to_core(world, link, &input, 0);
+}
+
 static void perform_on_link(struct world *world, const struct stwi_effect *effect) {
   struct world_link *link = world_link_find(world, effect->conn, effect->link);
   if (link == NULL || link->is_cut || link->is_over) {
@@ -135,6 +145,9 @@ static void perform_on_link(struct world *world, const struct stwi_effect *effec
   switch (effect->kind) {
   case STWI_FX_WRITE:
     perform_write(world, link, effect);
+    break;
+  case STWI_FX_LOOK:
+    perform_look(world, link);
     break;
   case STWI_FX_PAUSE:
     link->is_paused = effect->u.pause.on;
@@ -219,6 +232,7 @@ void world_perform(struct world *world, const struct stwi_effect *effect) {
     break;
   case STWI_FX_WRITE:
   case STWI_FX_PAUSE:
+  case STWI_FX_LOOK:
   case STWI_FX_CUT:
     perform_on_link(world, effect);
     break;

@@ -98,13 +98,18 @@ static void give_bytes(struct world *world, struct world_wire *wire) {
   }
 }
 
+/* Said by this machine, not by the peer. */
+static bool is_local(const struct world_wire *wire) {
+  return wire->input.kind == STWI_IN_WRITABLE || wire->input.kind == STWI_IN_LOOKED;
+}
+
 static bool reaches_core(const struct world *world, const struct world_wire *wire) {
   const struct world_link *link = wire->link;
   if (wire->input.kind == STWI_IN_DOWN)
     return !link->is_over || link->is_cut;
   if (link->is_over && !(world->has_late_inputs && link->is_cut))
     return false;
-  return !link->eats_to_client || wire->input.kind == STWI_IN_WRITABLE;
+  return !link->eats_to_client || is_local(wire);
 }
 
 static void note(struct world_wire *wire) {
@@ -142,7 +147,7 @@ void world_wire_unpause(struct world *world, struct world_link *link) {
 static void deliver_input(struct world *world, struct world_wire *wire) {
   if (!reaches_core(world, wire))
     return;
-  if (wire->link->is_paused && !wire->link->is_cut && wire->input.kind != STWI_IN_WRITABLE) {
+  if (wire->link->is_paused && !wire->link->is_cut && !is_local(wire)) {
     leave_unread(wire);
     return;
   }
@@ -174,6 +179,8 @@ void world_deliver(struct world *world, struct world_wire *wire) {
   case WORLD_TO_SERVER:
     if (!link->eats_to_server && !link->is_dead)
       world_server_read(world, link, wire->bytes, wire->size);
+    else if (link->eats_to_server && link->swallowed_at == 0)
+      link->swallowed_at = world->now;
     break;
   case WORLD_AT_SERVER:
     if (!link->is_cut)

@@ -25,12 +25,14 @@ typedef struct stw_outbox {
 STW_API stw_outbox stw_outbox_of(stw_conn conn);
 
 /* Opens an outbox file that is not in use.  With `may_edit` it is locked against others until
- * stw_outbox_close; without, a file in use by another process can be read too.
- * E_LOCKED (the error names the pid), E_FORMAT (no outbox file, or of a newer version), E_STORE
- * (missing, unreadable, a symlink, damaged), E_BUSY (a conn of this process has it: use its own).
- */
+ * stw_outbox_close; without, a file in use by another process can be read too, and every call that
+ * would change it is E_STATE.
+ * E_LOCKED (the error names the pid), E_FORMAT (no outbox file, or of a newer version; without
+ * `may_edit` also of an older one, which `may_edit` or a conn brings up to date), E_STORE (missing,
+ * unreadable, a symlink, damaged; with `may_edit` also one that this user may not write: the error
+ * says what to change), E_BUSY (a conn of this process has it: use its own). */
 STW_API stw_status stw_outbox_open(const char *path, bool may_edit, stw_outbox *outbox);
-/* Closes a file; E_ARGUMENT for the outbox of a conn. */
+/* Closes a file; nothing of its use is left beside it.  E_ARGUMENT for the outbox of a conn. */
 STW_API stw_status stw_outbox_close(stw_outbox outbox);
 
 typedef struct stw_outbox_entry {
@@ -61,7 +63,9 @@ typedef struct stw_outbox_filter {
 
 /* Copies up to `max` entries; *count says how many.  *cursor is 0 for the first page, and what the
  * call left there for the next; it is 0 again behind the last.  `filter` NULL: all.  Entries that
- * move meanwhile may be seen twice or not at all.  E_ARGUMENT (a cursor no call gave). */
+ * move meanwhile may be seen twice or not at all.  A cursor names a place and holds nothing, so it
+ * may be dropped, used again, or used with another filter, and does not go stale: what stands
+ * behind that place is listed.  E_ARGUMENT (a cursor that names no place a message has had). */
 STW_API stw_status stw_outbox_list(stw_outbox outbox, const stw_outbox_filter *filter,
                                    uint64_t *cursor, stw_outbox_entry *entries, size_t max,
                                    size_t *count);
@@ -93,8 +97,10 @@ STW_API const stw_word *stw_edit_at(size_t index);
 /* Does it.  The id stays; the place and with it the number changes.
  * E_NOT_FOUND  ended or never there
  * E_STATE      bytes of it were written (it cannot be unsent or overtaken), or the edit does not
- *              fit its state
- * E_FULL       (RELEASE, REQUEUE) the outbox is at its bounds
+ *              fit its state, or its file was opened without may_edit
+ * E_FULL       (RELEASE, REQUEUE) the outbox is at its bounds; (these, PRIORITISE and DEMOTE) its
+ *              file has no space, as a send would say
+ * E_STORE      (the same four) its file has failed
  * A conn whose outbox has a file settles an edit with the next commit. */
 STW_API stw_status stw_outbox_edit(stw_outbox outbox, stw_message_id id, stw_edit edit);
 
@@ -108,7 +114,8 @@ STW_API stw_status stw_outbox_export(stw_outbox outbox, const stw_outbox_filter 
 
 /* Adds all messages of an export, at the ends of their lanes and with their ids; those whose id is
  * there already are left out.  The whole file is checked first: all or nothing.
- * E_FORMAT (the error names the place), E_STORE (unreadable), E_FULL, E_TOO_BIG. */
+ * E_FORMAT (the error names the place), E_STORE (unreadable), E_STATE (a file opened without
+ * may_edit), E_FULL, E_TOO_BIG. */
 STW_API stw_status stw_outbox_import(stw_outbox outbox, const char *path, uint64_t *count);
 
 typedef struct stw_outbox_report {
