@@ -121,7 +121,7 @@ static void the_same_seed_logs_the_same_bytes(void **unused) {
 }
 
 /* 90 days of the note's model, fewer clients: what the core must reach with some room for chance;
- * the whole table is in bench/. */
+ * `steadwire simulate fleet` gives the whole table. */
 static void the_core_reaches_its_figures(void **unused) {
   (void)unused;
   static const struct {
