@@ -126,8 +126,10 @@ static void print_metrics(void) {
 /* --- causes --- */
 
 static void print_causes(void) {
-  static const char *const paces[] = {
-      [STWI_PACE_NOW] = "now", [STWI_PACE_WINDOW] = "window", [STWI_PACE_WINDOW_X4] = "window_x4"};
+  static const char *const paces[] = {[STWI_PACE_NOW] = "now",
+                                      [STWI_PACE_WINDOW] = "window",
+                                      [STWI_PACE_WINDOW_X4] = "window_x4",
+                                      [STWI_PACE_OVERLOAD] = "overload"};
   static const char *const permanences[] = {[STWI_PERMANENT_NEVER] = "never",
                                             [STWI_PERMANENT_FIRST] = "first",
                                             [STWI_PERMANENT_FRESH] = "fresh",

@@ -235,6 +235,7 @@ PACES = {
     "now": "at once the first time, then in windows",
     "window": "in windows that double, from `retry_window`",
     "window_x4": "in windows that grow fourfold, from 4 x `retry_window`",
+    "overload": "in windows that grow fourfold, from 4 x `retry_window` to 10 x `retry_cap`",
 }
 PERMANENCES = {
     "never": "",

@@ -85,6 +85,12 @@ PyObject *core_message_raw(const stw_event *event);
 extern PyType_Spec core_session_spec;
 extern PyMethodDef core_session_methods[];
 
+/* sim_fleet.c: fleets in virtual time. */
+extern PyMethodDef core_fleet_methods[];
+
+/* sim_herd.c: herds in virtual time. */
+extern PyMethodDef core_herd_methods[];
+
 /* engine.c, config.c */
 extern PyType_Spec core_engine_spec;
 extern PyType_Spec core_config_spec;

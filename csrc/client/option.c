@@ -59,9 +59,10 @@ static const stw_option table[] = {
     [STWI_OPTION_CREDENTIALS_TIMEOUT] =
         ROW("credentials_timeout", DURATION, "s", "5s", "100ms .. 10min",
             "How long an attempt waits for them before it fails with token_failed."),
-    [STWI_OPTION_OPEN_TIMEOUT] =
-        ROW("open_timeout", DURATION, "s", "5s", "100ms .. 10min",
-            "How long one attempt may take, from name resolution to the upgrade."),
+    [STWI_OPTION_OPEN_TIMEOUT] = ROW(
+        "open_timeout", DURATION, "s", "5s", "100ms .. 10min",
+        "How long one attempt may take, from name resolution to the upgrade. Doubled, up to 120 "
+        "s, each time that a server is reached and has no room."),
     [STWI_OPTION_CLOSE_TIMEOUT] =
         ROW("close_timeout", DURATION, "s", "5s", "0 .. 10min",
             "How long closing waits for proofs and for the close handshake; 0: not at all."),
@@ -102,8 +103,8 @@ static const stw_option table[] = {
             "long. 4s suits fleets of thousands."),
     [STWI_OPTION_RETRY_CAP] =
         ROW("retry_cap", DURATION, "s", "60s", "1ms .. 1h",
-            "The longest window; at least retry_window. A longer wait that the server asks for is "
-            "obeyed."),
+            "The longest window; at least retry_window. Ten times as long for a server that is "
+            "reached and has no room. A longer wait that the server asks for is obeyed."),
     [STWI_OPTION_HEDGE] = ROW(
         "hedge", CHOICE, "", "auto", "auto | off",
         "auto: a suspect link is backed by a second one, which takes over if it is ready before "

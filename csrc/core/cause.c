@@ -116,6 +116,19 @@ bool stwi_cause_blames_message(stw_cause cause) {
          cause == STW_CAUSE_PEER_PROTOCOL;
 }
 
+stwi_time stwi_cause_pace(stw_cause cause, struct stwi_pace *pace, const struct stwi_hint *hint,
+                          bool ever_online, stwi_time now, struct stwi_random *random) {
+  const struct stwi_cause_row *row = stwi_cause_row(cause);
+  const enum stwi_pace_kind kind = row->pace == STWI_PACE_NOW ? STWI_PACE_WINDOW : row->pace;
+  const stwi_time at = stwi_pace_next(pace, kind, hint, now, random);
+  if (hint != NULL && hint->is_given)
+    return at;
+  if (!ever_online || row->permanence != STWI_PERMANENT_FIRST)
+    return at;
+  const uint64_t half = pace->cap_ns / 2;
+  return now + half + stwi_random_below(random, half + 1);
+}
+
 bool stwi_repeat_hit(struct stwi_repeat *repeat, stw_cause cause, stwi_time now) {
   if (stwi_cause_row(cause)->permanence != STWI_PERMANENT_REPEATED)
     return false;

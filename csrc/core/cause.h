@@ -33,6 +33,12 @@ stw_cause stwi_cause_of_phase_timeout(stw_phase phase);
 /* Does the cause speak against a message we sent (poison rule)? */
 bool stwi_cause_blames_message(stw_cause cause);
 
+/* stwi_pace_next by the cause's row: NOW waits in windows here, since whoever asks was not to try
+ * at once.  A cause that is permanent until the conn was once online comes at the far half of the
+ * cap after that, unless a hint says when. */
+stwi_time stwi_cause_pace(stw_cause cause, struct stwi_pace *pace, const struct stwi_hint *hint,
+                          bool ever_online, stwi_time now, struct stwi_random *random);
+
 /* Counts causes with permanence REPEATED: true at the third within 60 s. */
 struct stwi_repeat {
   stwi_time at[2];

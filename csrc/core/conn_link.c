@@ -215,13 +215,17 @@ static bool has_late_answer(const struct stwi_conn *conn) {
 /* The ready attempt is the one in phase resume. */
 void stwi_conn_commit(struct stwi_conn *conn) {
   struct stwi_link *ready = NULL;
+  bool was_silent = false;
   for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
     struct stwi_link *link = conn->attempts[i];
+    was_silent |= link != NULL && link->has_raced;
     if (link == NULL || link->phase != STW_PHASE_RESUME)
       continue;
     ready = link;
     conn->attempts[i] = NULL;
   }
+  if (was_silent)
+    stwi_pulse_silent(&conn->pulse, conn->core->now);
   if (conn->active != NULL) {
     conn->lost_cause = STW_CAUSE_SUPERSEDED;
     conn->metrics[STW_METRIC_SWITCHES]++;
@@ -244,7 +248,8 @@ void stwi_conn_commit(struct stwi_conn *conn) {
   struct stwi_endpoint *endpoint = conn->endpoints[ready->endpoint];
   if (stwi_endpoint_mute_retry(endpoint, conn->core->now))
     stwi_conn_unmuted(conn->core, endpoint);
-  uint32_t jitter = 900 + (uint32_t)stwi_random_below(&conn->random, 201);
+  uint32_t jitter =
+      STWI_PULSE_JITTER_LEAST + (uint32_t)stwi_random_below(&conn->random, STWI_PULSE_JITTER_DRAW);
   stwi_pulse_restart(&conn->pulse, jitter, conn->core->now);
   conn->probe_id = 0;
   stwi_conn_dirty(conn);

@@ -65,17 +65,19 @@ static void tell_closed(struct stwi_conn *conn) {
   event->u.closed.detail = stwi_conn_lend_text(conn, conn->detail);
 }
 
+/* The link fell silent, and now nothing answers a connect either: it is the path, not a server that
+ * is short of room. */
+static bool is_path_silent(const struct stwi_conn *conn, stw_cause cause) {
+  return conn->lost_cause == STW_CAUSE_HEARTBEAT_TIMEOUT && !conn->hint.is_given &&
+         (cause == STW_CAUSE_TCP_TIMEOUT || cause == STW_CAUSE_DNS_TIMEOUT);
+}
+
 stwi_time stwi_conn_next_attempt(struct stwi_conn *conn, stw_cause cause) {
-  const struct stwi_cause_row *row = stwi_cause_row(cause);
-  struct stwi_hint *hint = conn->hint.is_given ? &conn->hint : NULL;
-  stwi_time now = conn->core->now;
-  enum stwi_pace_kind kind = row->pace == STWI_PACE_NOW ? STWI_PACE_WINDOW : row->pace;
-  stwi_time at = stwi_pace_next(&conn->pace, kind, hint, now, &conn->random);
-  bool is_stubborn = conn->ever_online && row->permanence == STWI_PERMANENT_FIRST;
-  if (is_stubborn && hint == NULL) {
-    uint64_t half = conn->config->retry_cap_ns / 2;
-    at = now + half + stwi_random_below(&conn->random, half + 1);
-  }
+  const stwi_time now = conn->core->now;
+  const stwi_time at =
+      is_path_silent(conn, cause)
+          ? stwi_pace_next(&conn->pace, STWI_PACE_SILENT, NULL, now, &conn->random)
+          : stwi_cause_pace(cause, &conn->pace, &conn->hint, conn->ever_online, now, &conn->random);
   conn->hint.is_given = false;
   return at;
 }

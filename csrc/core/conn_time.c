@@ -70,19 +70,37 @@ static void token_timer(struct stwi_conn *conn) {
   stwi_conn_apply(conn, STWI_LINK_LINK_FAILED, STW_CAUSE_TOKEN_FAILED);
 }
 
+/* Once the server is reached, the pace says how long it may take. */
+static uint64_t patience_of(const struct stwi_conn *conn, const struct stwi_link *link) {
+  uint64_t patience = conn->config->open_timeout_ns;
+  return link->phase < STW_PHASE_TLS ? patience : stwi_pace_patience(&conn->pace, patience);
+}
+
+/* A server that was reached and is silent while its clients come back would only get the same
+ * client twice; another endpoint may still answer. */
+static bool may_race(const struct stwi_conn *conn, const struct stwi_link *link) {
+  if (link->has_raced)
+    return false;
+  if (link->phase < STW_PHASE_TLS || conn->pace.attempts == 0)
+    return true;
+  return stwi_conn_attempt_count(conn) < conn->config->url_count;
+}
+
 static void attempt_timer(struct stwi_conn *conn, struct stwi_link *link) {
   stwi_time now = conn->core->now;
-  if (now - link->dialled_at >= conn->config->open_timeout_ns) {
+  uint64_t patience = patience_of(conn, link);
+  if (now - link->dialled_at >= patience) {
     char detail[120];
-    snprintf(detail, sizeof detail, "no progress in phase %s within open_timeout (%llu ms)",
+    snprintf(detail, sizeof detail, "no progress in phase %s within %s (%llu ms)",
              stw_phase_at((size_t)link->phase)->name,
-             (unsigned long long)(conn->config->open_timeout_ns / STWI_MS));
+             patience == conn->config->open_timeout_ns ? "open_timeout" : "a longer open_timeout",
+             (unsigned long long)(patience / STWI_MS));
     struct stwi_link_end end = {.cause = stwi_cause_of_phase_timeout(link->phase),
                                 .detail = detail};
     stwi_conn_link_over(conn, link, &end);
     return;
   }
-  if (link->has_raced || now - link->phase_since < STWI_ATTEMPT_SILENCE)
+  if (!may_race(conn, link) || now - link->phase_since < STWI_ATTEMPT_SILENCE)
     return;
   link->has_raced = true;
   stwi_conn_apply(conn, STWI_LINK_ATTEMPT_SILENT, conn->cause);
@@ -123,17 +141,27 @@ static void opening_timer(struct stwi_conn *conn) {
 }
 
 /* Proof plus 2 s: only then was it a success (a server that accepts and throws out again is not).
- */
+ * The pace waits longer where the server had no room. */
+static stwi_time stable_at(const struct stwi_conn *conn) {
+  const struct stwi_link *link = conn->active;
+  if (link == NULL || link->phase != STW_PHASE_UP)
+    return STWI_NEVER;
+  if (!link->has_pong && stwi_conn_may_ask(conn))
+    return STWI_NEVER;
+  if (!link->is_stable)
+    return link->up_at + STWI_STABLE_AFTER;
+  return conn->pace.attempts > 0 ? link->up_at + stwi_pace_stable_ns(&conn->pace) : STWI_NEVER;
+}
+
 static void stable_timer(struct stwi_conn *conn) {
-  struct stwi_link *link = conn->active;
-  if (link == NULL || link->is_stable || link->phase != STW_PHASE_UP)
+  if (stable_at(conn) > conn->core->now)
     return;
-  bool is_proven = link->has_pong || !stwi_conn_may_ask(conn);
-  if (!is_proven || conn->core->now - link->up_at < STWI_STABLE_AFTER)
-    return;
-  link->is_stable = true;
-  stwi_pace_reset(&conn->pace);
-  stwi_credentials_accepted(&conn->credentials);
+  if (!conn->active->is_stable) {
+    conn->active->is_stable = true;
+    stwi_credentials_accepted(&conn->credentials);
+  }
+  if (stable_at(conn) <= conn->core->now)
+    stwi_pace_reset(&conn->pace);
 }
 
 static void pulse_dead(struct stwi_conn *conn) {
@@ -314,8 +342,8 @@ static stwi_time attempts_deadline(const struct stwi_conn *conn) {
     const struct stwi_link *link = conn->attempts[i];
     if (link == NULL)
       continue;
-    first = earlier(first, link->dialled_at + conn->config->open_timeout_ns);
-    if (!link->has_raced)
+    first = earlier(first, link->dialled_at + patience_of(conn, link));
+    if (may_race(conn, link))
       first = earlier(first, link->phase_since + STWI_ATTEMPT_SILENCE);
   }
   return first;
@@ -340,10 +368,7 @@ static stwi_time active_deadline(const struct stwi_conn *conn) {
   bool is_asked = conn->pulse.asked_at != 0; /* by a stuck write at the latest */
   if (!link->is_writing || !is_asked)
     first = earlier(first, stwi_barrier_due(conn));
-  if (!link->is_stable && (link->has_pong || !may_ask)) {
-    first = earlier(first, link->up_at + STWI_STABLE_AFTER);
-  }
-  return first;
+  return earlier(first, stable_at(conn));
 }
 
 static stwi_time closing_deadline(const struct stwi_conn *conn) {

@@ -1,6 +1,9 @@
 #include "core/pace.h"
 
 #define SOON (250 * STWI_MS)
+#define SILENT_MAX (4 * STWI_S)
+#define STABLE (2 * STWI_S)
+#define STABLE_OVERLOAD (60 * STWI_S)
 
 /* Saturates below STWI_NEVER: the far end of time is still a time. */
 static uint64_t plus(uint64_t a, uint64_t b) {
@@ -10,11 +13,6 @@ static uint64_t plus(uint64_t a, uint64_t b) {
 
 static uint64_t times(uint64_t a, uint64_t b) {
   return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b;
-}
-
-/* a * 2^bits, at most `cap`. */
-static uint64_t shifted(uint64_t a, uint64_t bits, uint64_t cap) {
-  return bits >= 64 || a > (cap >> bits) ? cap : a << bits;
 }
 
 void stwi_pace_init(struct stwi_pace *pace, uint64_t window_ns, uint64_t cap_ns) {
@@ -35,69 +33,78 @@ struct window {
  * the door shut in the first window should not wait for up to three. */
 #define TWICE_BELOW (2 * STWI_S)
 
-/* Windows double until they are as long as the cap, then follow each other in that length. */
-static struct window window_at(const struct stwi_pace *pace, uint64_t k) {
-  uint64_t first = pace->window_ns, cap = pace->cap_ns;
-  if (first < pace->spread_ns)
-    first = pace->spread_ns;
-  if (cap < pace->spread_ns)
-    cap = pace->spread_ns;
-  first = shifted(first, pace->shift, cap);
-  struct window window = {0, first};
-  if (k > 0 && first < TWICE_BELOW) {
-    window.start = first;
-    k--;
+enum { FACTOR = 2, FACTOR_X4 = 4 };
+
+static uint64_t longest(const struct stwi_pace *pace) {
+  const uint64_t cap = pace->is_lifted ? times(pace->cap_ns, STWI_PACE_LIFT) : pace->cap_ns;
+  return cap > pace->length_ns ? cap : pace->length_ns;
+}
+
+static uint64_t grown(uint64_t length, uint64_t factor, uint64_t cap) {
+  const uint64_t product = times(length, factor);
+  return product < cap ? product : cap;
+}
+
+/* The one that follows the last. */
+static struct window window_after(const struct stwi_pace *pace, uint64_t factor) {
+  const uint64_t cap = longest(pace);
+  if (pace->length_ns == 0) {
+    const uint64_t wide = factor == FACTOR_X4 ? FACTOR_X4 : 1;
+    return (struct window){0, grown(pace->window_ns, wide, cap)};
   }
-  for (; k > 0 && window.length < cap; k--) {
-    window.start = plus(window.start, window.length);
-    window.length = shifted(window.length, 1, cap);
-  }
-  window.start = plus(window.start, times(window.length, k));
-  return window;
+  const bool is_twice = pace->start_ns == 0 && pace->length_ns < TWICE_BELOW && factor == FACTOR;
+  const uint64_t length = is_twice ? pace->length_ns : grown(pace->length_ns, factor, cap);
+  return (struct window){plus(pace->start_ns, pace->length_ns), length};
 }
 
 /* Leaves out windows that are more than half over, so that nobody crowds at a window's end. */
-static struct window next_window(struct stwi_pace *pace, uint64_t elapsed) {
-  struct window window = window_at(pace, pace->window);
+static struct window past(struct window window, uint64_t cap, uint64_t elapsed) {
   while (elapsed > plus(window.start, window.length / 2)) {
     const uint64_t behind = (elapsed - window.start) / window.length;
-    const struct window after = window_at(pace, pace->window + 1);
     /* of equal length from here on: no need to walk */
-    pace->window += after.length == window.length && behind > 1 ? behind : 1;
-    window = window_at(pace, pace->window);
+    const uint64_t steps = window.length >= cap && behind > 1 ? behind : 1;
+    window.start = plus(window.start, times(window.length, steps));
+    window.length = grown(window.length, FACTOR, cap);
   }
   return window;
 }
 
-/* A change of the first window moves the next one by fewer longest windows than this. */
-enum { AHEAD_MAX = 6 };
-
 /* Attempts beside their windows (a kick, a wake) use windows up too; the next one must not run away
- * with them.  Only windows of the longest length can be so far ahead. */
-static struct window near_window(struct stwi_pace *pace, struct window window, uint64_t elapsed) {
-  const uint64_t reach = plus(elapsed, times(window.length, AHEAD_MAX));
-  if (window.start <= reach)
-    return window;
-  pace->window -= (window.start - reach + window.length - 1) / window.length;
-  return window_at(pace, pace->window);
+ * with them.  Who waited for the last window is past its start. */
+static struct window near(const struct stwi_pace *pace, struct window window, uint64_t elapsed) {
+  const uint64_t reach = plus(elapsed, pace->length_ns);
+  if (window.start > reach)
+    window.start = reach;
+  return window;
 }
 
 static stwi_time at_hint(struct stwi_pace *pace, const struct stwi_hint *hint, stwi_time now,
                          struct stwi_random *random) {
+  const uint64_t spread = hint->spread_ms * STWI_MS;
   pace->lost_at = plus(now, hint->after_ms * STWI_MS);
-  pace->spread_ns = hint->spread_ms * STWI_MS;
-  pace->shift = 0;
-  pace->window = 1; /* the spread is window 0 */
-  return plus(pace->lost_at, stwi_random_below(random, pace->spread_ns));
+  pace->start_ns = 0;
+  pace->length_ns = spread > pace->window_ns ? spread : pace->window_ns;
+  pace->is_lifted = pace->is_lifted || spread >= pace->window_ns;
+  return plus(pace->lost_at, stwi_random_below(random, spread));
 }
 
-static stwi_time in_window(struct stwi_pace *pace, stwi_time now, struct stwi_random *random) {
+static stwi_time in_window(struct stwi_pace *pace, uint64_t factor, stwi_time now,
+                           struct stwi_random *random) {
   const uint64_t elapsed = now > pace->lost_at ? now - pace->lost_at : 0;
-  const struct window window = near_window(pace, next_window(pace, elapsed), elapsed);
+  const struct window next = near(pace, window_after(pace, factor), elapsed);
+  const struct window window = past(next, longest(pace), elapsed);
   const uint64_t end = plus(window.start, window.length);
   const uint64_t from = elapsed > window.start ? elapsed : window.start;
-  pace->window++;
+  pace->start_ns = window.start;
+  pace->length_ns = window.length;
   return plus(pace->lost_at, plus(from, stwi_random_below(random, end - from)));
+}
+
+static stwi_time in_silence(struct stwi_pace *pace, stwi_time now, struct stwi_random *random) {
+  const struct window next = window_after(pace, FACTOR);
+  pace->start_ns = now > pace->lost_at ? now - pace->lost_at : 0;
+  pace->length_ns = next.length < SILENT_MAX ? next.length : SILENT_MAX;
+  return plus(now, stwi_random_below(random, pace->length_ns));
 }
 
 stwi_time stwi_pace_next(struct stwi_pace *pace, enum stwi_pace_kind kind,
@@ -107,11 +114,27 @@ stwi_time stwi_pace_next(struct stwi_pace *pace, enum stwi_pace_kind kind,
     pace->attempts++;
   if (is_first)
     pace->lost_at = now;
+  if (kind == STWI_PACE_OVERLOAD) {
+    pace->is_lifted = true;
+    if (pace->overloads < UINT32_MAX)
+      pace->overloads++;
+  }
   if (hint != NULL && hint->is_given)
     return at_hint(pace, hint, now, random);
   if (kind == STWI_PACE_NOW && is_first)
     return plus(now, stwi_random_below(random, SOON));
-  if (kind == STWI_PACE_WINDOW_X4 && pace->shift < 64)
-    pace->shift += pace->window == 0 ? 2 : 1;
-  return in_window(pace, now, random);
+  if (kind == STWI_PACE_SILENT)
+    return in_silence(pace, now, random);
+  const bool is_x4 = kind == STWI_PACE_WINDOW_X4 || kind == STWI_PACE_OVERLOAD;
+  return in_window(pace, is_x4 ? FACTOR_X4 : FACTOR, now, random);
+}
+
+uint64_t stwi_pace_patience(const struct stwi_pace *pace, uint64_t patience_ns) {
+  for (uint32_t i = 0; i < pace->overloads && patience_ns < STWI_PATIENCE_MAX; i++)
+    patience_ns = grown(patience_ns, FACTOR, STWI_PATIENCE_MAX);
+  return patience_ns;
+}
+
+uint64_t stwi_pace_stable_ns(const struct stwi_pace *pace) {
+  return pace->overloads > 0 ? STABLE_OVERLOAD : STABLE;
 }

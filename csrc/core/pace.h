@@ -1,10 +1,13 @@
 /* pace.h: when to try again.
  *
- * By cause: at once within 250 ms (local, path), or in disjoint windows that double: window k
- * covers [W(2^k - 1), W(2^(k+1) - 1)) after the loss, so that a fleet dropped together never sends
- * two waves at the same moment.  A first window below 2 s comes twice, [0, W) and [W, 2W), before
- * the doubling: most restarts take about a second.  A server's hint (after, spread) or Retry-After
- * beats both.  Budgets bound the attempts of a whole process per endpoint, and of hedges per conn.
+ * By cause: at once within 250 ms (local, path), or in windows that follow each other from the loss
+ * on, each twice as long as the last, so that a fleet dropped together never sends two waves at the
+ * same moment.  A first window below 2 s comes twice, [0, W) and [W, 2W), before the doubling: most
+ * restarts take about a second.  A server's hint (after, spread) or Retry-After beats both.  A
+ * server that was reached and has no room makes windows and patience grow faster and further: where
+ * it goes on with the work of clients that have left, a fleet comes back only if its attempts are
+ * further apart than the server needs for all of them.  Budgets bound the attempts of a whole
+ * process per endpoint, and of hedges per conn.
  * Sources: DESIGN section 6; Finagle RetryBudget; grpc connection-backoff.md for the contrast.
  */
 #ifndef STWI_CORE_PACE_H
@@ -22,7 +25,13 @@ uint64_t stwi_random_next(struct stwi_random *random);
 uint64_t stwi_random_below(struct stwi_random *random, uint64_t bound);
 
 /* What the cause table says about time. */
-enum stwi_pace_kind { STWI_PACE_NOW, STWI_PACE_WINDOW, STWI_PACE_WINDOW_X4 };
+enum stwi_pace_kind {
+  STWI_PACE_NOW,
+  STWI_PACE_WINDOW,
+  STWI_PACE_WINDOW_X4,
+  STWI_PACE_OVERLOAD, /* as WINDOW_X4, and the server was reached: it has no room */
+  STWI_PACE_SILENT    /* said of a path, not of a cause: nothing comes back from anywhere */
+};
 
 struct stwi_hint {
   bool is_given;
@@ -36,25 +45,38 @@ struct stwi_hint stwi_hint_parse(const char *reason, size_t size);
 /* Retry-After: after it, spread over 5 % + 500 ms; 0: not given. */
 struct stwi_hint stwi_hint_retry_after(uint64_t retry_after_ms);
 
+/* Under overload, and after a hint that is at least a first window wide, the longest window is so
+ * many caps long: 10 minutes with the usual cap of 60 s. */
+#define STWI_PACE_LIFT 10u
+#define STWI_PATIENCE_MAX (120 * STWI_S)
+
 struct stwi_pace {
   uint64_t window_ns, cap_ns;
   stwi_time lost_at;  /* t0 of the windows; after a hint the moment it named */
   uint32_t attempts;  /* failed since the last stable link; 0: lost_at says nothing */
-  uint64_t window;    /* k of the next window */
-  uint32_t shift;     /* extra doublings from WINDOW_X4 */
-  uint64_t spread_ns; /* of the last hint: later windows are no shorter */
+  uint32_t overloads; /* of them with OVERLOAD */
+  uint64_t start_ns;  /* of the last window, from lost_at on */
+  uint64_t length_ns; /* of the last window; 0: none yet */
+  bool is_lifted;     /* the longest window is STWI_PACE_LIFT caps long */
 };
 
 void stwi_pace_init(struct stwi_pace *pace, uint64_t window_ns, uint64_t cap_ns);
 /* A link was lost or an attempt failed at `now`: the time of the next attempt (>= now).
  *
  * NOW is at once for the first failure since a stable link only; a link that fails again and again
- * waits in windows.  WINDOW_X4: the first window is 4 W, and each such failure makes the next one
- * four times as long instead of twice.  A window is at most `cap` long (or as long as the last
- * hint's spread); one that is more than half over when the attempt fails is left out. */
+ * waits in windows.  WINDOW_X4, OVERLOAD: the first window is 4 W, a later one four times as long
+ * as the last instead of twice.  A window is at most `cap` long, or as long as the last hint's
+ * spread (see STWI_PACE_LIFT); one that is more than half over when the attempt fails is left
+ * out.  SILENT: attempts burden nobody, and the first one after the path is back counts: windows of
+ * 4 s at most, from `now` on. */
 stwi_time stwi_pace_next(struct stwi_pace *pace, enum stwi_pace_kind kind,
                          const struct stwi_hint *hint, stwi_time now, struct stwi_random *random);
-/* A link has shown proof and been up for 2 s: back to the first window. */
+/* How long an attempt may take once it has reached the server: `patience_ns`, doubled with each
+ * OVERLOAD up to 120 s.  A client that gives up early only costs a crowded server work. */
+uint64_t stwi_pace_patience(const struct stwi_pace *pace, uint64_t patience_ns);
+/* How long a link must be up before the windows begin anew: 2 s, or 60 s after an OVERLOAD. */
+uint64_t stwi_pace_stable_ns(const struct stwi_pace *pace);
+/* A link has shown proof and been up for so long: back to the first window. */
 void stwi_pace_reset(struct stwi_pace *pace);
 
 /* Token bucket in integers: a token is as many units as its refill takes nanoseconds at the base

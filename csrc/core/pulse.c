@@ -2,7 +2,8 @@
 
 #define SOFT_MIN (1200 * STWI_MS)
 #define SOFT_MAX (10 * STWI_S)
-#define HALF_LIFE (600 * STWI_S)
+#define STALL_MAX (5 * STWI_S) /* what a stall adds at most: a rare long one must not blind us */
+#define HALF_LIFE (2400 * STWI_S)
 
 enum { DEAD_FACTOR = 3 };
 
@@ -87,14 +88,26 @@ void stwi_pulse_answered(struct stwi_pulse *pulse, stwi_time asked, stwi_time ne
                         : next_asked;
 }
 
+void stwi_pulse_silent(struct stwi_pulse *pulse, stwi_time now) {
+  if (pulse->asked_at == 0)
+    return;
+  const uint64_t stall = since(pulse->asked_at, now);
+  if (stall > decayed_stall(pulse, now)) {
+    pulse->stall_ns = stall;
+    pulse->stall_at = now;
+  }
+}
+
 uint64_t stwi_pulse_soft_ns(const struct stwi_pulse *pulse, stwi_time now) {
   if (pulse->fixed_ns != 0)
     return pulse->fixed_ns;
   const uint64_t stall = decayed_stall(pulse, now);
   /* Each part alone can only mean the upper bound; cut there, the sum cannot overflow. */
-  if (pulse->srtt_ns > SOFT_MAX || pulse->rttvar_ns > SOFT_MAX || stall > SOFT_MAX)
+  if (pulse->srtt_ns > SOFT_MAX || pulse->rttvar_ns > SOFT_MAX)
     return SOFT_MAX;
-  const uint64_t soft = pulse->srtt_ns + 4 * pulse->rttvar_ns + stall / 10 * 13;
+  const uint64_t more = stall < STALL_MAX ? stall / 10 * 13 : STALL_MAX;
+  const uint64_t soft =
+      pulse->srtt_ns + 4 * pulse->rttvar_ns + (more < STALL_MAX ? more : STALL_MAX);
   if (soft < SOFT_MIN)
     return SOFT_MIN;
   return soft > SOFT_MAX ? SOFT_MAX : soft;

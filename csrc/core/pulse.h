@@ -2,7 +2,7 @@
  *
  * Two clocks per link: `heard` (last byte that came in) and `hears_us` (the oldest question without
  * an answer: a barrier).  Any byte restarts the idle clock; only an answer clears a question.
- * T_soft = clamp(srtt + 4 rttvar + 1.3 x decayed worst stall, 1.2 s, 10 s), or fixed.
+ * T_soft = clamp(srtt + 4 rttvar + min(1.3 x decayed worst stall, 5 s), 1.2 s, 10 s), or fixed.
  * Sources: RFC 6298 (srtt, rttvar), RFC 9002 section 6.2 (probe before verdict).
  */
 #ifndef STWI_CORE_PULSE_H
@@ -10,18 +10,23 @@
 
 #include "core/input.h"
 
+/* Permille of the interval, drawn for each link: up to 1000, so that the interval is the longest
+ * that a dead link goes without a question. */
+#define STWI_PULSE_JITTER_LEAST 850u
+#define STWI_PULSE_JITTER_DRAW 151u
+
 struct stwi_pulse {
-  uint64_t interval_ns; /* ask when nothing was heard for so long (+-10 % by `jitter`); 0: never */
+  uint64_t interval_ns; /* ask when nothing was heard for so long, by jitter_permille; 0: never */
   uint64_t fixed_ns;    /* fixed T_soft, 0: adaptive */
   uint64_t srtt_ns, rttvar_ns;
-  uint64_t stall_ns; /* worst answer beyond srtt, as of stall_at; halves every 10 min */
+  uint64_t stall_ns; /* worst answer beyond srtt, as of stall_at; halves every 40 min */
   stwi_time stall_at;
   stwi_time heard_at;       /* last byte */
   stwi_time asked_at;       /* oldest unanswered question, 0: none */
   stwi_time idle_due;       /* when to ask next for lack of bytes */
   stwi_time counts_from;    /* questions older than this teach nothing: a restart, pause or stall */
   bool is_paused;           /* reading is stopped: silence counts for nothing */
-  uint32_t jitter_permille; /* of this link: 900..1100 */
+  uint32_t jitter_permille; /* of this link */
 };
 
 enum stwi_pulse_verdict {
@@ -41,6 +46,9 @@ void stwi_pulse_asked(struct stwi_pulse *pulse, stwi_time now);
 /* The answer to the question of `asked`; `next_asked` is the oldest one still open, 0: none. */
 void stwi_pulse_answered(struct stwi_pulse *pulse, stwi_time asked, stwi_time next_asked,
                          stwi_time now);
+/* The open question was given up, and other attempts had no answer for a while either: the path
+ * stalled so long, not only this link. */
+void stwi_pulse_silent(struct stwi_pulse *pulse, stwi_time now);
 /* The longest that a question may ever stay open before the link is given up. */
 uint64_t stwi_pulse_longest_ns(const struct stwi_pulse *pulse);
 uint64_t stwi_pulse_soft_ns(const struct stwi_pulse *pulse, stwi_time now); /* T_soft */

@@ -25,6 +25,50 @@ def statuses() -> list[tuple[int, str, bool, str, str]]: ...
 def metrics() -> list[tuple[str, bool, str, str]]: ...
 def bind_ids(make_id: Callable[[int, int], Any], lanes: tuple[Any, ...], /) -> None: ...
 def options() -> list[tuple[str, str, str, str, str, str, bool, bool]]: ...
+def fleet_lists() -> tuple[
+    list[str], list[str], list[tuple[str, str]], list[tuple[str, str]], list[int]
+]: ...
+def fleet_run(
+    policy: str,
+    profile: str,
+    seed: int,
+    seconds: int,
+    interval_ms: int,
+    first: int,
+    count: int,
+    has_no_hints: bool,
+    has_no_drain: bool,
+    has_no_hedge: bool,
+    has_log: bool,
+    steps: list[tuple[int, int, int, bool]] | None,
+    /,
+) -> tuple[list[int], bytes]: ...
+def herd_policies() -> list[tuple[str, str]]: ...
+def herd_run(
+    policy: int,
+    clients: int,
+    capacity: int,
+    down_ns: int,
+    is_naive: bool,
+    has_no_retry_after: bool,
+    retry_window_ns: int,
+    seed: int,
+    /,
+) -> tuple[
+    float,
+    float,
+    float,
+    int | None,
+    int | None,
+    int | None,
+    int,
+    int,
+    int,
+    int,
+    int,
+    int,
+    list[tuple[int, int]],
+]: ...
 def hello_read(
     data: bytes, /
 ) -> tuple[

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
-from steadwire import __version__, outbox_cli
+from steadwire import __version__, outbox_cli, simulate_cli
 from steadwire._core import Message
 from steadwire._options import options
 from steadwire._units import optional_seconds
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(run=_run_connect)
     outbox_cli.add_command(commands)
     serve.add_command(commands)
+    simulate_cli.add_command(commands)
     table = commands.add_parser("options", help="list the options")
     table.set_defaults(run=_run_options)
     return parser

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from steadwire._table import columns
+
 if TYPE_CHECKING:
     from steadwire.outbox import OutboxEntry
 
@@ -56,12 +58,8 @@ def _more(shown: int, total: int) -> str:
 def text_table(entries: Sequence[OutboxEntry], total: int) -> str:
     """Columns; the last line counts."""
     rows = [list(_COLUMNS), *([cell(entry) for cell in _COLUMNS.values()] for entry in entries)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join([*(lines if entries else []), _more(len(entries), total)])
+    lines = columns(rows) if entries else []
+    return "\n".join([*lines, _more(len(entries), total)])
 
 
 def html_table(entries: Sequence[OutboxEntry], total: int) -> str:

@@ -21,7 +21,7 @@ static void every_row_is_sane(void **unused) {
     assert_true(is_slug(row->info.name));
     assert_true(strlen(row->info.text) > 5 && strlen(row->info.remedy) > 5);
     assert_in_range(row->info.cls, 0, STW_CLASS_COUNT - 1);
-    assert_in_range(row->pace, STWI_PACE_NOW, STWI_PACE_WINDOW_X4);
+    assert_in_range(row->pace, STWI_PACE_NOW, STWI_PACE_OVERLOAD);
     assert_in_range(row->permanence, STWI_PERMANENT_NEVER, STWI_PERMANENT_ALWAYS);
     for (unsigned other = 0; other < cause; other++)
       assert_string_not_equal(row->info.name, stwi_cause_row((stw_cause)other)->info.name);
@@ -45,6 +45,48 @@ static void overload_is_never_retried_at_once(void **unused) {
     if (row->info.cls == STW_CLASS_OVERLOAD || row->info.cls == STW_CLASS_AUTH)
       assert_int_not_equal(row->pace, STWI_PACE_NOW);
   }
+}
+
+/* What a server says, or lets time out, once it was reached; not what may be the path's fault, or
+ * that of a server that is not there: who waits for one of those wants it back soon. */
+static void overload_is_what_a_reached_server_has_no_room_for(void **unused) {
+  (void)unused;
+  for (unsigned cause = 0; cause < STW_CAUSE_COUNT; cause++)
+    assert_int_equal(stwi_cause_row((stw_cause)cause)->pace == STWI_PACE_OVERLOAD,
+                     cause == STW_CAUSE_TLS_TIMEOUT || cause == STW_CAUSE_UPGRADE_TIMEOUT ||
+                         cause == STW_CAUSE_HTTP_429 || cause == STW_CAUSE_TRY_LATER);
+}
+
+#define T0 (1000 * STWI_S)
+
+static stwi_time paced(stw_cause cause, const struct stwi_hint *hint, bool ever_online,
+                       uint64_t seed) {
+  struct stwi_random random;
+  stwi_random_seed(&random, seed);
+  struct stwi_pace pace;
+  stwi_pace_init(&pace, 4 * STWI_S, 60 * STWI_S);
+  return stwi_cause_pace(cause, &pace, hint, ever_online, T0, &random);
+}
+
+static void a_cause_is_paced_by_its_row(void **unused) {
+  (void)unused;
+  const struct stwi_hint hint = {true, 5000, 1000}, none = {0};
+  stwi_time latest = 0, latest_x4 = 0;
+  for (uint64_t seed = 0; seed < 500; seed++) {
+    const stwi_time path = paced(STW_CAUSE_HEARTBEAT_TIMEOUT, &none, true, seed);
+    const stwi_time server = paced(STW_CAUSE_RESTART, NULL, true, seed);
+    assert_int_equal(path, server);
+    latest = server > latest ? server : latest;
+    const stwi_time full = paced(STW_CAUSE_UPGRADE_TIMEOUT, NULL, true, seed);
+    latest_x4 = full > latest_x4 ? full : latest_x4;
+    const stwi_time hinted = paced(STW_CAUSE_HTTP_403, &hint, true, seed);
+    assert_true(hinted >= T0 + 5 * STWI_S && hinted < T0 + 6 * STWI_S);
+    const stwi_time stubborn = paced(STW_CAUSE_HTTP_403, &none, true, seed);
+    assert_true(stubborn >= T0 + 30 * STWI_S && stubborn <= T0 + 60 * STWI_S);
+  }
+  assert_true(latest > T0 + 3900 * STWI_MS && latest < T0 + 4 * STWI_S);
+  assert_true(latest_x4 > T0 + 15 * STWI_S && latest_x4 < T0 + 16 * STWI_S);
+  assert_true(paced(STW_CAUSE_HTTP_403, NULL, false, 1) < T0 + 16 * STWI_S);
 }
 
 static void an_unknown_number_reads_as_close_other(void **unused) {
@@ -176,6 +218,8 @@ int main(void) {
       cmocka_unit_test(every_row_is_sane),
       cmocka_unit_test(no_remedy_is_left_open_where_retrying_ends),
       cmocka_unit_test(overload_is_never_retried_at_once),
+      cmocka_unit_test(overload_is_what_a_reached_server_has_no_room_for),
+      cmocka_unit_test(a_cause_is_paced_by_its_row),
       cmocka_unit_test(an_unknown_number_reads_as_close_other),
       cmocka_unit_test(every_close_code_has_its_cause),
       cmocka_unit_test(every_http_status_has_its_cause),

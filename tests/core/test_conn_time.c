@@ -99,7 +99,7 @@ static void a_dead_host_ends_the_link_after_three_times_the_patience(void **unus
   assert_true(world->now - fault < 4500 * STWI_MS);
   world_run(world, 60 * STWI_S);
   server->door = WORLD_DOOR_OPEN;
-  assert_true(world_run_settled(world, conn, 65 * STWI_S));
+  assert_true(world_run_settled(world, conn, 125 * STWI_S)); /* two longest windows */
 }
 
 /* SIGSTOP of the server for 4 s: no candidate can become ready either. */
@@ -369,6 +369,113 @@ static void the_attempt_counter_falls_after_proof_and_two_seconds(void **unused)
   assert_int_equal(world_inside(world, conn)->pace.attempts, 0);
 }
 
+/* Sends a conn away from a server that then accepts and never answers. */
+static uint32_t open_crowded(const char *names) {
+  const uint32_t conn = world_open_default(world, names);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  world_run(world, 5 * STWI_S);
+  for (uint32_t i = 0; i < world->server_count; i++)
+    world->servers[i].door = WORLD_DOOR_NO_UPGRADE;
+  world_server_close(world, server, 1012, "");
+  assert_true(world_run_to(world, conn, STW_STATE_WAITING, STWI_S));
+  return conn;
+}
+
+static void patience_with_a_crowded_server_doubles(void **unused) {
+  (void)unused;
+  static const uint64_t seconds[] = {5, 10, 20, 40, 80, 120, 120};
+  const uint32_t conn = open_crowded("a");
+  for (unsigned i = 0; i < 7; i++) {
+    assert_true(world_run_to(world, conn, STW_STATE_CONNECTING, 1300 * STWI_S));
+    assert_true(world_run_to(world, conn, STW_STATE_WAITING, 130 * STWI_S));
+    expect_cause(conn, STW_STATE_WAITING, STW_CAUSE_UPGRADE_TIMEOUT);
+    const stwi_time began = world_change(world, conn, STW_STATE_CONNECTING)->at;
+    assert_int_equal(since(world_change(world, conn, STW_STATE_WAITING), began),
+                     seconds[i] * STWI_S);
+  }
+  const struct world_event *waiting = world_change(world, conn, STW_STATE_WAITING);
+  assert_non_null(strstr(waiting->detail, "a longer open_timeout (120000 ms)"));
+}
+
+/* The longer patience is for servers: nobody has answered these SYNs. */
+static void patience_with_a_silent_path_stays(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_crowded("a");
+  for (unsigned i = 0; i < 3; i++) {
+    assert_true(world_run_to(world, conn, STW_STATE_CONNECTING, 100 * STWI_S));
+    assert_true(world_run_to(world, conn, STW_STATE_WAITING, 130 * STWI_S));
+  }
+  server->door = WORLD_DOOR_BLACKHOLE;
+  assert_true(world_run_to(world, conn, STW_STATE_CONNECTING, 600 * STWI_S));
+  const uint64_t dials = server->dials;
+  world_run(world, 5100 * STWI_MS);
+  assert_int_equal(server->dials, dials + 2); /* silent paths are raced */
+  const struct world_event *failed = world_event(world, conn, STW_EVENT_RETRY, -1);
+  assert_int_equal(failed->event.u.retry.cause, STW_CAUSE_TCP_TIMEOUT);
+}
+
+static void a_crowded_server_is_not_raced(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_crowded("a");
+  assert_true(world_run_to(world, conn, STW_STATE_CONNECTING, 5 * STWI_S));
+  assert_true(world_run_to(world, conn, STW_STATE_WAITING, 6 * STWI_S));
+  assert_int_equal(server->dials, 2);
+}
+
+static void beside_a_crowded_server_another_endpoint_is_tried(void **unused) {
+  (void)unused;
+  struct world_server *second = world_server(world, "b");
+  const uint32_t conn = open_crowded("a b");
+  assert_true(world_run_to(world, conn, STW_STATE_CONNECTING, 5 * STWI_S));
+  const uint64_t before = server->dials + second->dials;
+  world_run(world, 4 * STWI_S);
+  assert_int_equal(server->dials + second->dials, before + 1);
+  assert_int_equal(server->dials, 2);
+  assert_int_equal(second->dials, 1);
+}
+
+static void after_overload_the_attempt_counter_falls_after_a_minute(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_crowded("a");
+  assert_true(world_run_to(world, conn, STW_STATE_CONNECTING, 5 * STWI_S));
+  assert_true(world_run_to(world, conn, STW_STATE_WAITING, 6 * STWI_S));
+  server->door = WORLD_DOOR_OPEN;
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 60 * STWI_S));
+  world_run(world, 59900 * STWI_MS);
+  assert_int_equal(world_inside(world, conn)->pace.attempts, 2);
+  assert_true(world_inside(world, conn)->active->is_stable);
+  world_run(world, 200 * STWI_MS);
+  assert_int_equal(world_inside(world, conn)->pace.attempts, 0);
+}
+
+/* Ten minutes without a path: no long wait is left over when it is back. */
+static void after_a_silent_path_the_next_attempt_is_near(void **unused) {
+  (void)unused;
+  const uint32_t conn = world_open_default(world, "a");
+  world_run(world, 5 * STWI_S);
+  world_swallow(world, server, true, true);
+  server->door = WORLD_DOOR_BLACKHOLE;
+  assert_true(world_run_to(world, conn, STW_STATE_WAITING, 60 * STWI_S));
+  world_run(world, 600 * STWI_S);
+  server->door = WORLD_DOOR_OPEN;
+  server->eats_to_server = server->eats_to_client = false;
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 20 * STWI_S));
+}
+
+/* A server that closed its door in good order is not a path that fell silent. */
+static void a_server_that_left_is_given_time(void **unused) {
+  (void)unused;
+  const uint32_t conn = world_open_default(world, "a");
+  world_run(world, 5 * STWI_S);
+  world_server_close(world, server, 1001, "");
+  server->door = WORLD_DOOR_BLACKHOLE;
+  world_run(world, 600 * STWI_S);
+  const uint64_t before = server->dials;
+  world_run(world, 60 * STWI_S);
+  assert_true(server->dials - before <= 6);
+  assert_true(world_state(world, conn) != STW_STATE_ONLINE);
+}
+
 static void a_link_that_proves_nothing_does_not_reset_the_pace(void **unused) {
   (void)unused;
   struct stwi_conn_config *config = world_config("a");
@@ -532,6 +639,13 @@ int main(void) {
       WORLD_TEST(a_migration_whose_candidate_fails_goes_on),
       WORLD_TEST(a_migration_that_grows_silent_is_suspected),
       WORLD_TEST(the_attempt_counter_falls_after_proof_and_two_seconds),
+      WORLD_TEST(patience_with_a_crowded_server_doubles),
+      WORLD_TEST(patience_with_a_silent_path_stays),
+      WORLD_TEST(a_crowded_server_is_not_raced),
+      WORLD_TEST(beside_a_crowded_server_another_endpoint_is_tried),
+      WORLD_TEST(after_overload_the_attempt_counter_falls_after_a_minute),
+      WORLD_TEST(after_a_silent_path_the_next_attempt_is_near),
+      WORLD_TEST(a_server_that_left_is_given_time),
       WORLD_TEST(a_link_that_proves_nothing_does_not_reset_the_pace),
       WORLD_TEST(offline_tries_again_after_thirty_seconds),
       WORLD_TEST(closing_waits_for_the_proofs),

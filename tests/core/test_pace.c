@@ -130,20 +130,98 @@ static void a_long_time_away_is_skipped_without_walking(void **unused) {
 
 static void overload_begins_at_four_windows_and_grows_by_four(void **unused) {
   (void)unused;
-  static const uint64_t starts[] = {0, 8, 48}, lengths[] = {4, 16, 64};
+  static const enum stwi_pace_kind kinds[] = {STWI_PACE_WINDOW_X4, STWI_PACE_OVERLOAD};
+  static const uint64_t starts[] = {0, 4, 20}, lengths[] = {4, 16, 64};
   for (unsigned i = 0; i < CLIENTS; i++) {
     struct stwi_pace pace;
     stwi_pace_init(&pace, W, 1000 * W);
     stwi_time at = T0;
     for (unsigned k = 0; k < 3; k++) {
-      at = next(&pace, STWI_PACE_WINDOW_X4, at);
+      at = next(&pace, kinds[i % 2], at);
       assert_true(at >= T0 + starts[k] * W && at < T0 + (starts[k] + lengths[k]) * W);
     }
   }
+}
+
+/* Length of the window that `steps` attempts in a row have grown to. */
+static uint64_t grown_window(struct stwi_pace *pace, enum stwi_pace_kind kind, unsigned steps) {
+  stwi_time at = T0;
+  for (unsigned i = 0; i < steps; i++)
+    at = next(pace, kind, at);
+  return pace->length_ns;
+}
+
+static void only_a_server_without_room_lifts_the_cap(void **unused) {
+  (void)unused;
   struct stwi_pace pace = fresh();
-  for (unsigned k = 0; k < 300; k++)
-    next(&pace, STWI_PACE_WINDOW_X4, T0);
-  assert_true(pace.shift <= 65);
+  assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW, 30), CAP);
+  pace = fresh();
+  assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW_X4, 30), CAP);
+  pace = fresh();
+  assert_int_equal(grown_window(&pace, STWI_PACE_OVERLOAD, 30), 10 * CAP);
+  assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW, 30), 10 * CAP);
+  stwi_pace_reset(&pace);
+  assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW, 30), CAP);
+}
+
+/* A hint as wide as a first window is that of a fleet. */
+static void a_wide_hint_lifts_the_cap_and_a_narrow_one_does_not(void **unused) {
+  (void)unused;
+  const struct stwi_hint wide = {true, 0, 1000}, narrow = {true, 0, 999};
+  struct stwi_pace pace = fresh();
+  stwi_pace_next(&pace, STWI_PACE_WINDOW, &wide, T0, &dice);
+  assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW, 30), 10 * CAP);
+  pace = fresh();
+  stwi_pace_next(&pace, STWI_PACE_WINDOW, &narrow, T0, &dice);
+  assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW, 30), CAP);
+}
+
+/* The higher cap holds from the next window on: nobody is sent further than one of those. */
+static void a_cap_that_is_lifted_late_sends_nobody_far(void **unused) {
+  (void)unused;
+  struct stwi_pace pace = fresh();
+  stwi_time at = T0;
+  for (unsigned i = 0; i < 40; i++)
+    at = next(&pace, STWI_PACE_WINDOW, at);
+  const stwi_time after = next(&pace, STWI_PACE_OVERLOAD, at);
+  assert_true(after > at && after < at + CAP + 4 * CAP);
+}
+
+static void attempts_out_of_turn_do_not_run_away(void **unused) {
+  (void)unused;
+  struct stwi_pace pace = fresh();
+  for (unsigned i = 0; i < 300; i++)
+    assert_true(next(&pace, STWI_PACE_OVERLOAD, T0) < T0 + 20 * CAP);
+}
+
+static void patience_doubles_up_to_two_minutes(void **unused) {
+  (void)unused;
+  static const uint64_t seconds[] = {5, 10, 20, 40, 80, 120, 120};
+  struct stwi_pace pace = fresh();
+  for (unsigned i = 0; i < 7; i++) {
+    assert_int_equal(stwi_pace_patience(&pace, 5 * STWI_S), seconds[i] * STWI_S);
+    next(&pace, STWI_PACE_OVERLOAD, T0);
+  }
+  assert_int_equal(stwi_pace_patience(&pace, 300 * STWI_S), 300 * STWI_S);
+  pace.overloads = UINT32_MAX;
+  next(&pace, STWI_PACE_OVERLOAD, T0);
+  assert_true(pace.overloads == UINT32_MAX);
+  assert_int_equal(stwi_pace_patience(&pace, 1), STWI_PATIENCE_MAX);
+  assert_int_equal(stwi_pace_patience(&pace, 0), 0);
+  stwi_pace_reset(&pace);
+  next(&pace, STWI_PACE_WINDOW_X4, T0);
+  assert_int_equal(stwi_pace_patience(&pace, 5 * STWI_S), 5 * STWI_S);
+}
+
+static void after_overload_a_link_must_hold_for_a_minute(void **unused) {
+  (void)unused;
+  struct stwi_pace pace = fresh();
+  next(&pace, STWI_PACE_WINDOW_X4, T0);
+  assert_int_equal(stwi_pace_stable_ns(&pace), 2 * STWI_S);
+  next(&pace, STWI_PACE_OVERLOAD, T0);
+  assert_int_equal(stwi_pace_stable_ns(&pace), 60 * STWI_S);
+  stwi_pace_reset(&pace);
+  assert_int_equal(stwi_pace_stable_ns(&pace), 2 * STWI_S);
 }
 
 static void waves_stay_disjoint_when_causes_mix(void **unused) {
@@ -154,7 +232,7 @@ static void waves_stay_disjoint_when_causes_mix(void **unused) {
     enum stwi_pace_kind kinds[8];
     stwi_time earliest[8], latest[8];
     for (unsigned k = 0; k < 8; k++) {
-      kinds[k] = stwi_random_below(&random, 2) == 0 ? STWI_PACE_WINDOW : STWI_PACE_WINDOW_X4;
+      kinds[k] = (enum stwi_pace_kind)(STWI_PACE_WINDOW + stwi_random_below(&random, 3));
       earliest[k] = STWI_NEVER;
       latest[k] = 0;
     }
@@ -214,7 +292,7 @@ static void windows_after_a_hint_begin_after_its_spread(void **unused) {
     struct stwi_pace pace = fresh();
     const stwi_time first = stwi_pace_next(&pace, STWI_PACE_WINDOW, &hint, T0, &dice);
     const stwi_time second = next(&pace, STWI_PACE_WINDOW, first + STWI_MS);
-    assert_true(second >= T0 + 105 * STWI_S && second < T0 + 205 * STWI_S);
+    assert_true(second >= T0 + 105 * STWI_S && second < T0 + 305 * STWI_S);
   }
   const struct stwi_hint narrow = {true, 5000, 0};
   struct stwi_pace pace = fresh();
@@ -250,7 +328,7 @@ static void the_extremes_of_time_do_not_overflow(void **unused) {
   for (unsigned w = 0; w < 5; w++)
     for (unsigned c = 0; c < 5; c++)
       for (unsigned t = 0; t < 6; t++)
-        for (unsigned kind = 0; kind < 3; kind++) {
+        for (unsigned kind = 0; kind <= STWI_PACE_OVERLOAD; kind++) {
           struct stwi_pace pace;
           stwi_pace_init(&pace, windows[w], windows[c]);
           for (unsigned i = 0; i < 80; i++) {
@@ -261,6 +339,19 @@ static void the_extremes_of_time_do_not_overflow(void **unused) {
             assert_true(at < STWI_NEVER);
           }
         }
+}
+
+static void through_silence_attempts_are_never_far_apart(void **unused) {
+  (void)unused;
+  struct stwi_pace pace = fresh();
+  stwi_time at = next(&pace, STWI_PACE_WINDOW, T0);
+  for (unsigned i = 0; i < 1000; i++) {
+    const stwi_time failed = at + 5 * STWI_S;
+    at = next(&pace, STWI_PACE_SILENT, failed);
+    assert_true(at >= failed && at < failed + 4 * STWI_S);
+  }
+  at = next(&pace, STWI_PACE_WINDOW, at); /* something answers again: as after any loss */
+  assert_true(at < T0 + 10000 * STWI_S + CAP);
 }
 
 static void attempts_are_counted_without_end(void **unused) {
@@ -283,6 +374,12 @@ int main(void) {
       TEST(a_window_more_than_half_over_is_left_out),
       TEST(a_long_time_away_is_skipped_without_walking),
       TEST(overload_begins_at_four_windows_and_grows_by_four),
+      TEST(only_a_server_without_room_lifts_the_cap),
+      TEST(a_wide_hint_lifts_the_cap_and_a_narrow_one_does_not),
+      TEST(a_cap_that_is_lifted_late_sends_nobody_far),
+      TEST(attempts_out_of_turn_do_not_run_away),
+      TEST(patience_doubles_up_to_two_minutes),
+      TEST(after_overload_a_link_must_hold_for_a_minute),
       TEST(waves_stay_disjoint_when_causes_mix),
       TEST(attempts_are_uniform_in_their_window),
       TEST(nobody_comes_before_the_hint_nor_after_its_spread),
@@ -290,6 +387,7 @@ int main(void) {
       TEST(a_hint_that_is_not_given_changes_nothing),
       TEST(a_stable_link_begins_at_the_first_window_again),
       TEST(the_extremes_of_time_do_not_overflow),
+      TEST(through_silence_attempts_are_never_far_apart),
       TEST(attempts_are_counted_without_end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,28 +108,55 @@ static void round_trips_are_smoothed_as_in_rfc_6298(void **unused) {
   assert_int_equal(pulse.rttvar_ns, 45625 * STWI_US);
 }
 
-/* The 140 ms answer was 40 ms beyond srtt. */
-static void the_worst_stall_is_kept_and_halves_every_ten_minutes(void **unused) {
+static void the_worst_stall_is_kept_and_halves_every_forty_minutes(void **unused) {
   (void)unused;
   sample(T0, STWI_S);
-  sample(T0, 5 * STWI_S);
-  assert_int_equal(pulse.stall_ns, 4 * STWI_S);
-  const stwi_time at = T0 + 5 * STWI_S;
+  sample(T0, 4 * STWI_S);
+  assert_int_equal(pulse.stall_ns, 3 * STWI_S);
+  const stwi_time at = T0 + 4 * STWI_S;
   assert_int_equal(pulse.stall_at, at);
   pulse.srtt_ns = STWI_S;
   pulse.rttvar_ns = 0;
-  assert_int_equal(stwi_pulse_soft_ns(&pulse, at), STWI_S + 5200 * STWI_MS);
-  assert_int_equal(stwi_pulse_soft_ns(&pulse, at + 5 * MIN), STWI_S + 3900 * STWI_MS);
-  assert_int_equal(stwi_pulse_soft_ns(&pulse, at + 10 * MIN), STWI_S + 2600 * STWI_MS);
-  assert_int_equal(stwi_pulse_soft_ns(&pulse, at + 20 * MIN), STWI_S + 1300 * STWI_MS);
-  assert_int_equal(stwi_pulse_soft_ns(&pulse, at + 1000 * MIN), 1200 * STWI_MS);
-  assert_int_equal(stwi_pulse_soft_ns(&pulse, at - STWI_S), STWI_S + 5200 * STWI_MS);
-  /* After 20 min the old stall counts 1 s: a new one of 900 ms leaves it, one of 1.1 s replaces. */
-  sample(at + 20 * MIN, 1900 * STWI_MS);
-  assert_int_equal(pulse.stall_ns, 4 * STWI_S);
+  assert_int_equal(stwi_pulse_soft_ns(&pulse, at), STWI_S + 3900 * STWI_MS);
+  assert_int_equal(stwi_pulse_soft_ns(&pulse, at + 20 * MIN), STWI_S + 2925 * STWI_MS);
+  assert_int_equal(stwi_pulse_soft_ns(&pulse, at + 40 * MIN), STWI_S + 1950 * STWI_MS);
+  assert_int_equal(stwi_pulse_soft_ns(&pulse, at + 80 * MIN), STWI_S + 975 * STWI_MS);
+  assert_int_equal(stwi_pulse_soft_ns(&pulse, at + 4000 * MIN), 1200 * STWI_MS);
+  assert_int_equal(stwi_pulse_soft_ns(&pulse, at - STWI_S), STWI_S + 3900 * STWI_MS);
+  /* After 80 min the old stall counts 750 ms: a new one of 700 ms leaves it, one of 800 ms not. */
+  sample(at + 80 * MIN, 1700 * STWI_MS);
+  assert_int_equal(pulse.stall_ns, 3 * STWI_S);
   pulse.srtt_ns = STWI_S;
-  sample(at + 20 * MIN, 2100 * STWI_MS);
-  assert_int_equal(pulse.stall_ns, 1100 * STWI_MS);
+  sample(at + 80 * MIN, 1800 * STWI_MS);
+  assert_int_equal(pulse.stall_ns, 800 * STWI_MS);
+}
+
+static void a_long_stall_adds_five_seconds_at_most(void **unused) {
+  (void)unused;
+  sample(T0, 100 * STWI_MS);
+  sample(T0, 100 * STWI_MS + 4 * STWI_S);
+  pulse.srtt_ns = 100 * STWI_MS;
+  pulse.rttvar_ns = 0;
+  const stwi_time at = T0 + 100 * STWI_MS + 4 * STWI_S;
+  assert_int_equal(stwi_pulse_soft_ns(&pulse, at), 5100 * STWI_MS);
+  pulse.stall_ns = 60 * STWI_S;
+  assert_int_equal(stwi_pulse_soft_ns(&pulse, at), 5100 * STWI_MS);
+}
+
+/* A link that is given up answers no question any more, but other attempts were silent too. */
+static void a_silent_path_teaches_a_stall(void **unused) {
+  (void)unused;
+  stwi_pulse_silent(&pulse, T0 + STWI_S); /* nothing was asked */
+  assert_int_equal(pulse.stall_ns, 0);
+  stwi_pulse_asked(&pulse, T0);
+  stwi_pulse_silent(&pulse, T0 + 2 * STWI_S);
+  assert_int_equal(pulse.stall_ns, 2 * STWI_S);
+  assert_int_equal(pulse.stall_at, T0 + 2 * STWI_S);
+  assert_int_equal(stwi_pulse_soft_ns(&pulse, T0 + 2 * STWI_S), 2600 * STWI_MS);
+  stwi_pulse_restart(&pulse, 1000, T0 + 3 * STWI_S);
+  stwi_pulse_asked(&pulse, T0 + 4 * STWI_S);
+  stwi_pulse_silent(&pulse, T0 + 5 * STWI_S); /* shorter than what is known */
+  assert_int_equal(pulse.stall_ns, 2 * STWI_S);
 }
 
 static void the_stall_never_grows_with_age(void **unused) {
@@ -161,7 +188,7 @@ static void t_soft_is_clamped(void **unused) {
   pulse.rttvar_ns = 1;
   pulse.stall_ns = UINT64_MAX;
   pulse.stall_at = T0;
-  assert_int_equal(stwi_pulse_soft_ns(&pulse, T0), 10 * STWI_S);
+  assert_int_equal(stwi_pulse_soft_ns(&pulse, T0), 5 * STWI_S + 5);
 }
 
 static void a_new_link_keeps_what_was_learnt_but_not_the_clocks(void **unused) {
@@ -262,7 +289,9 @@ int main(void) {
       TEST(a_question_is_late_after_t_soft_and_dead_after_three),
       TEST(the_next_open_question_takes_over),
       TEST(round_trips_are_smoothed_as_in_rfc_6298),
-      TEST(the_worst_stall_is_kept_and_halves_every_ten_minutes),
+      TEST(the_worst_stall_is_kept_and_halves_every_forty_minutes),
+      TEST(a_long_stall_adds_five_seconds_at_most),
+      TEST(a_silent_path_teaches_a_stall),
       TEST(the_stall_never_grows_with_age),
       TEST(t_soft_is_clamped),
       TEST(a_new_link_keeps_what_was_learnt_but_not_the_clocks),

@@ -204,7 +204,7 @@ typedef enum stw_class {
     "the server must offer TLS 1.2 or later on this port")                                         \
   X(TLS_ALERT, "tls_alert", PROTOCOL, WINDOW_X4, FIRST, "the server refused the TLS handshake",    \
     "check client_cert and the server's log")                                                      \
-  X(TLS_TIMEOUT, "tls_timeout", OVERLOAD, WINDOW_X4, NEVER, "the TLS handshake did not finish",    \
+  X(TLS_TIMEOUT, "tls_timeout", OVERLOAD, OVERLOAD, NEVER, "the TLS handshake did not finish",     \
     "check the server's load; open_timeout bounds an attempt")                                     \
   X(HTTP_401, "http_401", AUTH, WINDOW, FRESH, "the server wants other credentials",               \
     "check the credentials in headers or those supplied")                                          \
@@ -212,7 +212,7 @@ typedef enum stw_class {
     "check the account's rights and the option origin")                                            \
   X(HTTP_4XX, "http_4xx", PROTOCOL, WINDOW_X4, FIRST, "the server refused the request",            \
     "check the path and query of url")                                                             \
-  X(HTTP_429, "http_429", OVERLOAD, WINDOW_X4, NEVER, "too many requests", "nothing: paced")       \
+  X(HTTP_429, "http_429", OVERLOAD, OVERLOAD, NEVER, "too many requests", "nothing: paced")        \
   X(HTTP_5XX, "http_5xx", OVERLOAD, WINDOW, NEVER, "the server or its proxy is failing",           \
     "check the server; Retry-After is obeyed")                                                     \
   X(HTTP_REDIRECT, "http_redirect", PROTOCOL, WINDOW_X4, FIRST,                                    \
@@ -221,7 +221,7 @@ typedef enum stw_class {
   X(UPGRADE_INVALID, "upgrade_invalid", PROTOCOL, WINDOW_X4, FIRST,                                \
     "the answer is no valid WebSocket upgrade (RFC 6455 section 4.1)",                             \
     "check that url leads to a WebSocket server")                                                  \
-  X(UPGRADE_TIMEOUT, "upgrade_timeout", OVERLOAD, WINDOW, NEVER,                                   \
+  X(UPGRADE_TIMEOUT, "upgrade_timeout", OVERLOAD, OVERLOAD, NEVER,                                 \
     "connected, but the upgrade was never answered",                                               \
     "check the server's load; open_timeout bounds an attempt")                                     \
   X(UPGRADE_EOF, "upgrade_eof", OVERLOAD, WINDOW, NEVER,                                           \
@@ -241,7 +241,7 @@ typedef enum stw_class {
   X(GOING_AWAY, "going_away", SERVER_PLANNED, WINDOW, NEVER, "closed with 1001", "nothing")        \
   X(RESTART, "restart", SERVER_PLANNED, WINDOW, NEVER, "closed with 1012: the server restarts",    \
     "nothing; a close reason r=<ms>;w=<ms> is obeyed")                                             \
-  X(TRY_LATER, "try_later", OVERLOAD, WINDOW_X4, NEVER, "closed with 1013: try again later",       \
+  X(TRY_LATER, "try_later", OVERLOAD, OVERLOAD, NEVER, "closed with 1013: try again later",        \
     "nothing; a close reason r=<ms>;w=<ms> is obeyed")                                             \
   X(POLICY, "policy", AUTH, WINDOW_X4, FIRST, "closed with 1008: against the server's policy",     \
     "see the close reason")                                                                        \

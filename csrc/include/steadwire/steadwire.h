@@ -8,6 +8,8 @@
 #include <steadwire/metrics.h>
 #include <steadwire/outbox.h>
 #include <steadwire/session.h>
+#include <steadwire/sim_fleet.h>
+#include <steadwire/sim_herd.h>
 #include <steadwire/status.h>
 
 #define STW_VERSION "0.1.0"

@@ -1,0 +1,169 @@
+"""Fleets and traces: the calls, the command, and files that are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from steadwire.cli import main
+from steadwire.errors import ConfigError
+from steadwire.sim import TraceError, World, fleet, load
+from steadwire.sim.fleet import POLICIES, PROFILES, parts
+
+TRACES = Path(__file__).parents[2] / "examples" / "traces"
+FIGURES = {
+    *("name", "profile", "reliability_pct", "ci95_pct", "detect_s", "restore_s"),
+    *("false_alarms_per_day", "late_pct", "heartbeat_bytes_per_day"),
+}
+
+
+def report(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+    assert main(["simulate", *arguments, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def test_parts_of_a_fleet_add_up_to_the_whole() -> None:
+    world = World(days=2)
+    assert world.run(0, 4) == world.run(0, 1) + world.run(1, 3)
+    with pytest.raises(ValueError, match="parts of one fleet"):
+        _ = world.run(0, 1) + World(days=2, policy="fixed").run(0, 1)
+
+
+def test_ours_has_more_service_than_a_usual_client() -> None:
+    ours = fleet(clients=2, days=20)
+    usual = fleet(clients=2, days=20, policy="fixed")
+    assert ours.reliability_pct > 99.9 > usual.reliability_pct > 98
+    assert ours.count("lost_messages") == ours.count("duplicates") == 0
+    assert usual.count("lost_messages") > 0
+    seen = ours.spread("detect")
+    assert seen.mean is not None and seen.p99 is not None
+    assert seen.mean < seen.p99 < 20
+    assert ours.uptime_pct < ours.reliability_pct
+
+
+def test_a_mix_is_forty_forty_twenty() -> None:
+    assert parts("mix", 200) == {"mobile": 80, "desktop": 80, "bot": 40}
+    assert parts("mix", 1) == {"mobile": 1}
+    assert parts("bot", 3) == {"bot": 3}
+    assert sum(parts("mix", 17).values()) == 17
+
+
+def test_the_command_is_the_same_on_any_number_of_processes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ("fleet", "--clients", "12", "--days", "1", "--seeds", "2")
+    logs = [tmp_path / "one", tmp_path / "three"]
+    one = report(capsys, *arguments, "--jobs", "1", "--log", str(logs[0]))
+    three = report(capsys, *arguments, "--jobs", "3", "--log", str(logs[1]))
+    assert one == three
+    assert logs[0].read_bytes() == logs[1].read_bytes()
+    assert len(logs[0].read_bytes()) > 1000
+    rows = one["policies"]
+    assert isinstance(rows, list)
+    assert [row["profile"] for row in rows] == [*PROFILES, "mix"] * 2
+    assert all(row.keys() >= FIGURES for row in rows)
+
+
+def test_the_table_and_the_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "report.csv"
+    arguments = ["--clients", "2", "--days", "1", "--profile", "bot", "--policies", "all"]
+    assert main(["simulate", "fleet", *arguments, "--out", str(out)]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table[1:]] == POLICIES
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 1 + len(POLICIES)
+    assert main(["simulate", "fleet", *arguments, "--out", str(tmp_path / "no" / "a.json")]) == 1
+    assert "no/a.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--policies", "hope"], "policy 'hope' is none of steadwire"),
+        (["--policies", ","], "names none"),
+        (["--clients", "0"], "--clients must be a whole number from 1"),
+        (["--days", "many"], "--days must be a number"),
+        (["--days", "0"], "days must be more than 0"),
+        (["--interval", "0"], "interval must be more than 0"),
+        (["--out", "report.txt"], "must end with .csv or .json"),
+    ],
+)
+def test_wrong_usage_is_refused(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", "fleet", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_call_with_a_wrong_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match="profile 'toaster' is none of"):
+        fleet(profile="toaster")
+    with pytest.raises(ConfigError, match="clients must be"):
+        fleet(clients=0)
+
+
+def test_the_traces_of_the_tree_are_replayed(capsys: pytest.CaptureFixture[str]) -> None:
+    drive, commute = load(TRACES / "drive.mahimahi"), load(TRACES / "commute.ping")
+    assert 595e6 < drive.us < 605e6
+    assert 5 < drive.gaps < 40
+    assert commute.gaps >= 1
+    assert any(rtt > 0 for _at, rtt, _address, _is_up in commute.steps)
+    path = str(TRACES / "drive.mahimahi")
+    once = report(capsys, "trace", path, "--clients", "2", "--policies", "steadwire")
+    twice = report(
+        capsys, "trace", path, "--clients", "2", "--policies", "steadwire", "--days", ".1"
+    )
+    assert once != twice
+
+
+def test_a_trace_is_repeated_to_its_length() -> None:
+    drive = load(TRACES / "drive.mahimahi")
+    steps = drive.repeated(1)
+    assert len(steps) == len(drive.steps) * -(-round(86_400e6) // drive.us)
+    assert [at for at, *_rest in steps] == sorted(at for at, *_rest in steps)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file is empty"),
+        ("0\n250\n100\n", ":3: time goes back, from 250 to 100 ms"),
+        ("0\nsoon\n", ":2: a whole number of milliseconds was expected, not 'soon'"),
+        ("0\n-5\n", ":2: a whole number"),
+        ("0\n0\n", "it takes no time"),
+        ("hello\n", ":1: no line of ping: 'hello'"),
+        ("PING a (192.0.2.1) 56(84) bytes of data.\n", "fewer than two replies"),
+        (
+            "64 bytes from a: icmp_seq=2 ttl=9 time=1.5 ms\n"
+            "64 bytes from a: icmp_seq=1 ttl=9 time=1.5 ms\n",
+            ":2: reply 1 comes after reply 2",
+        ),
+        ("64 bytes from a: icmp_seq=1 ttl=9 time=1.5.5 ms\n", ":1: '1.5.5' is no time"),
+    ],
+)
+def test_a_broken_trace_is_refused_with_its_line(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(TraceError) as refused:
+        load(path)
+    assert words in str(refused.value)
+    assert str(refused.value).startswith(str(path))
+
+
+def test_a_trace_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="nothing"):
+        load(tmp_path / "nothing")
+
+
+def test_lost_replies_are_a_gap(tmp_path: Path) -> None:
+    path = tmp_path / "pings"
+    lines = ["PING a (192.0.2.1) 56(84) bytes of data."]
+    for number in (1, 2, 3, 7, 8):
+        lines.append(f"64 bytes from a (192.0.2.1): icmp_seq={number} ttl=60 time=20.0 ms")
+    lines += ["", "--- a ping statistics ---", "8 packets transmitted, 5 received"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    trace = load(path)
+    assert trace.us == 7_000_000
+    assert [step for step in trace.steps if not step[3]] == [(3_000_000, 0, 0, False)]
