@@ -35,9 +35,23 @@ struct window {
 
 enum { FACTOR = 2, FACTOR_X4 = 4 };
 
-static uint64_t longest(const struct stwi_pace *pace) {
-  const uint64_t cap = pace->is_lifted ? times(pace->cap_ns, STWI_PACE_LIFT) : pace->cap_ns;
+/* What is no overload is not paced as one, although there was one before: a path that is gone, or a
+ * server that is, comes back without a crowd. */
+static uint64_t longest(const struct stwi_pace *pace, enum stwi_pace_kind kind) {
+  if (!pace->is_wide && kind != STWI_PACE_OVERLOAD)
+    return pace->cap_ns;
+  const uint64_t cap = times(pace->cap_ns, STWI_PACE_LIFT);
   return cap > pace->length_ns ? cap : pace->length_ns;
+}
+
+/* The last window was longer than the next one may be: as if it had been no longer, and were over.
+ */
+static void come_down(struct stwi_pace *pace, uint64_t cap, uint64_t elapsed) {
+  if (pace->length_ns <= cap)
+    return;
+  pace->length_ns = cap;
+  if (plus(pace->start_ns, cap) > elapsed)
+    pace->start_ns = elapsed > cap ? elapsed - cap : 0;
 }
 
 static uint64_t grown(uint64_t length, uint64_t factor, uint64_t cap) {
@@ -46,8 +60,7 @@ static uint64_t grown(uint64_t length, uint64_t factor, uint64_t cap) {
 }
 
 /* The one that follows the last. */
-static struct window window_after(const struct stwi_pace *pace, uint64_t factor) {
-  const uint64_t cap = longest(pace);
+static struct window window_after(const struct stwi_pace *pace, uint64_t factor, uint64_t cap) {
   if (pace->length_ns == 0) {
     const uint64_t wide = factor == FACTOR_X4 ? FACTOR_X4 : 1;
     return (struct window){0, grown(pace->window_ns, wide, cap)};
@@ -84,15 +97,19 @@ static stwi_time at_hint(struct stwi_pace *pace, const struct stwi_hint *hint, s
   pace->lost_at = plus(now, hint->after_ms * STWI_MS);
   pace->start_ns = 0;
   pace->length_ns = spread > pace->window_ns ? spread : pace->window_ns;
-  pace->is_lifted = pace->is_lifted || spread >= pace->window_ns;
+  pace->is_wide = pace->is_wide || spread >= pace->window_ns;
   return plus(pace->lost_at, stwi_random_below(random, spread));
 }
 
-static stwi_time in_window(struct stwi_pace *pace, uint64_t factor, stwi_time now,
+static stwi_time in_window(struct stwi_pace *pace, enum stwi_pace_kind kind, stwi_time now,
                            struct stwi_random *random) {
+  const bool is_x4 = kind == STWI_PACE_WINDOW_X4 || kind == STWI_PACE_OVERLOAD;
   const uint64_t elapsed = now > pace->lost_at ? now - pace->lost_at : 0;
-  const struct window next = near(pace, window_after(pace, factor), elapsed);
-  const struct window window = past(next, longest(pace), elapsed);
+  const uint64_t cap = longest(pace, kind);
+  come_down(pace, cap, elapsed);
+  const struct window next =
+      near(pace, window_after(pace, is_x4 ? FACTOR_X4 : FACTOR, cap), elapsed);
+  const struct window window = past(next, cap, elapsed);
   const uint64_t end = plus(window.start, window.length);
   const uint64_t from = elapsed > window.start ? elapsed : window.start;
   pace->start_ns = window.start;
@@ -101,7 +118,7 @@ static stwi_time in_window(struct stwi_pace *pace, uint64_t factor, stwi_time no
 }
 
 static stwi_time in_silence(struct stwi_pace *pace, stwi_time now, struct stwi_random *random) {
-  const struct window next = window_after(pace, FACTOR);
+  const struct window next = window_after(pace, FACTOR, pace->cap_ns);
   pace->start_ns = now > pace->lost_at ? now - pace->lost_at : 0;
   pace->length_ns = next.length < SILENT_MAX ? next.length : SILENT_MAX;
   return plus(now, stwi_random_below(random, pace->length_ns));
@@ -114,19 +131,15 @@ stwi_time stwi_pace_next(struct stwi_pace *pace, enum stwi_pace_kind kind,
     pace->attempts++;
   if (is_first)
     pace->lost_at = now;
-  if (kind == STWI_PACE_OVERLOAD) {
-    pace->is_lifted = true;
-    if (pace->overloads < UINT32_MAX)
-      pace->overloads++;
-  }
+  if (kind == STWI_PACE_OVERLOAD && pace->overloads < UINT32_MAX)
+    pace->overloads++;
   if (hint != NULL && hint->is_given)
     return at_hint(pace, hint, now, random);
   if (kind == STWI_PACE_NOW && is_first)
     return plus(now, stwi_random_below(random, SOON));
   if (kind == STWI_PACE_SILENT)
     return in_silence(pace, now, random);
-  const bool is_x4 = kind == STWI_PACE_WINDOW_X4 || kind == STWI_PACE_OVERLOAD;
-  return in_window(pace, is_x4 ? FACTOR_X4 : FACTOR, now, random);
+  return in_window(pace, kind, now, random);
 }
 
 uint64_t stwi_pace_patience(const struct stwi_pace *pace, uint64_t patience_ns) {

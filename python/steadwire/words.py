@@ -549,8 +549,8 @@ class Options(TypedDict, total=False):
     # How long an attempt waits for them before it fails with token_failed. (default 5s; 100ms ..
     # 10min; s)
     credentials_timeout: Duration
-    # How long one attempt may take, from name resolution to the upgrade. (default 5s; 100ms ..
-    # 10min; s)
+    # How long one attempt may take, from name resolution to the upgrade. Doubled, up to 120 s, each
+    # time that a server is reached and has no room. (default 5s; 100ms .. 10min; s)
     open_timeout: Duration
     # How long closing waits for proofs and for the close handshake; 0: not at all. (default 5s; 0
     # .. 10min; s)
@@ -581,8 +581,8 @@ class Options(TypedDict, total=False):
     # The first window in which an attempt falls at random; each later one is twice as long. 4s
     # suits fleets of thousands. (default 1s; 1ms .. 10min; s)
     retry_window: Duration
-    # The longest window; at least retry_window. A longer wait that the server asks for is obeyed.
-    # (default 60s; 1ms .. 1h; s)
+    # The longest window; at least retry_window. Ten times as long for a server that is reached and
+    # has no room. A longer wait that the server asks for is obeyed. (default 60s; 1ms .. 1h; s)
     retry_cap: Duration
     # auto: a suspect link is backed by a second one, which takes over if it is ready before the
     # first answers. off: for servers that allow one connection. (default auto; auto | off)
@@ -616,8 +616,8 @@ class Options(TypedDict, total=False):
     # to twice the bound, so that they can replace unsent messages. (default reject; reject |
     # drop_oldest | drop_newest | coalesce)
     outbox_overflow: str
-    # Dead messages, and those of unknown fate, that stay listed for a decision; beyond it the
-    # oldest is forgotten. (default 1000; 0 .. 1000000)
+    # Dead messages, and those of unknown fate, that stay listed for a decision; beyond it, or
+    # beyond outbox_bytes of their own, the oldest is forgotten. (default 1000; 0 .. 1000000)
     dead_letters: int
     # The largest message in either direction. A larger one that is sent is refused; one that
     # arrives ends the link with inbound_too_big. (default 16MiB; 1 .. 1GiB; By)

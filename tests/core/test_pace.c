@@ -159,9 +159,28 @@ static void only_a_server_without_room_lifts_the_cap(void **unused) {
   assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW_X4, 30), CAP);
   pace = fresh();
   assert_int_equal(grown_window(&pace, STWI_PACE_OVERLOAD, 30), 10 * CAP);
-  assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW, 30), 10 * CAP);
+  assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW, 1), CAP);
   stwi_pace_reset(&pace);
   assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW, 30), CAP);
+}
+
+/* A path that is gone after an overload must not be waited for as long as a crowd takes. */
+static void after_an_overload_other_causes_wait_no_longer_than_usual(void **unused) {
+  (void)unused;
+  struct stwi_random random;
+  stwi_random_seed(&random, test_seed("pace"));
+  for (unsigned run = 0; run < 2000; run++) {
+    struct stwi_pace pace = fresh();
+    stwi_time now = T0;
+    for (unsigned i = 0; i < 30; i++) {
+      const enum stwi_pace_kind kind =
+          (enum stwi_pace_kind)(STWI_PACE_WINDOW + stwi_random_below(&random, 3));
+      const stwi_time at = stwi_pace_next(&pace, kind, NULL, now, &random);
+      assert_true(at >= now && at <= now + (kind == STWI_PACE_OVERLOAD ? 20 : 2) * CAP);
+      const bool is_kicked = stwi_random_below(&random, 4) == 0;
+      now = is_kicked ? now + stwi_random_below(&random, CAP) : at;
+    }
+  }
 }
 
 /* A hint as wide as a first window is that of a fleet. */
@@ -224,6 +243,7 @@ static void after_overload_a_link_must_hold_for_a_minute(void **unused) {
   assert_int_equal(stwi_pace_stable_ns(&pace), 2 * STWI_S);
 }
 
+/* With OVERLOAD among them they need not: see above; who was spread over a long window stays so. */
 static void waves_stay_disjoint_when_causes_mix(void **unused) {
   (void)unused;
   struct stwi_random random;
@@ -232,7 +252,9 @@ static void waves_stay_disjoint_when_causes_mix(void **unused) {
     enum stwi_pace_kind kinds[8];
     stwi_time earliest[8], latest[8];
     for (unsigned k = 0; k < 8; k++) {
-      kinds[k] = (enum stwi_pace_kind)(STWI_PACE_WINDOW + stwi_random_below(&random, 3));
+      const bool is_crowd = run % 2 == 0;
+      kinds[k] = is_crowd ? STWI_PACE_OVERLOAD
+                          : (enum stwi_pace_kind)(STWI_PACE_WINDOW + stwi_random_below(&random, 2));
       earliest[k] = STWI_NEVER;
       latest[k] = 0;
     }
@@ -377,6 +399,7 @@ int main(void) {
       TEST(only_a_server_without_room_lifts_the_cap),
       TEST(a_wide_hint_lifts_the_cap_and_a_narrow_one_does_not),
       TEST(a_cap_that_is_lifted_late_sends_nobody_far),
+      TEST(after_an_overload_other_causes_wait_no_longer_than_usual),
       TEST(attempts_out_of_turn_do_not_run_away),
       TEST(patience_doubles_up_to_two_minutes),
       TEST(after_overload_a_link_must_hold_for_a_minute),

@@ -302,6 +302,8 @@ static const uint64_t kept[] = {
     1795529022236500, /* a stuck write on a link made while its endpoint was held to be mute */
     1795530662115141, /* links of an endpoint that was found not to be mute after all */
     1795530871924897, /* messages that settled when written, and the link ended in that turn */
+    1795540537262707, /* a path that was gone after an overload, waited for as long as a crowd takes
+                       */
 };
 
 static void no_life_breaks_a_promise(void **unused) {
