@@ -110,9 +110,9 @@ class Subject:
 
 async def hurt(proxy: FaultProxy, what: str) -> float:
     if what == "blackhole":
-        return await proxy.blackhole("both")
+        return await proxy.blackhole()
     if what.startswith("half-dead"):
-        return await proxy.blackhole(what.split()[1])
+        return await proxy.blackhole([what.split()[1]])
     if what == "reset twice":
         await proxy.reset()
         await asyncio.sleep(0.3)
