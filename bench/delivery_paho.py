@@ -71,30 +71,51 @@ def serve(port: int) -> None:
             broker.wait()
 
 
+class Open:
+    """What is published and not acknowledged yet.
+
+    `wait_for_publish` refuses what was queued without a connection, although it goes out later.
+    """
+
+    def __init__(self, client: mqtt.Client) -> None:
+        self._done: set[int] = set()
+        self._changed = threading.Condition()
+        client.on_publish = lambda _c, _u, mid, *_: self._note(mid)
+
+    def _note(self, mid: int) -> None:
+        with self._changed:
+            self._done.add(mid)
+            self._changed.notify_all()
+
+    def wait(self, mids: set[int]) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: mids <= self._done)
+            self._done -= mids
+
+
 def send(url: str, burst: int, rate: float, seconds: float) -> None:
     port = urlsplit(url).port
     client = make_client("publisher")
+    unproven = Open(client)
     client.connect("127.0.0.1", port or 1883)
     client.loop_start()
     number = 0
 
-    def post() -> mqtt.MQTTMessageInfo:
+    def post() -> int:
         nonlocal number
         number += 1
         say("sent", number)
-        return client.publish(TOPIC, b"%08d" % number + PAYLOAD, qos=2)
+        return client.publish(TOPIC, b"%08d" % number + PAYLOAD, qos=2).mid
 
-    for info in [post() for _ in range(burst)]:
-        info.wait_for_publish()
+    unproven.wait({post() for _ in range(burst)})
     print("burst", flush=True)
     sys.stdin.readline()
-    infos, begin = [], time.monotonic()
+    mids, begin = set(), time.monotonic()
     pace = threading.Event()
     while (elapsed := time.monotonic() - begin) < seconds:
-        infos.append(post())
-        pace.wait(max(0.0, len(infos) / rate - elapsed))
-    for info in infos:
-        info.wait_for_publish()
+        mids.add(post())
+        pace.wait(max(0.0, len(mids) / rate - elapsed))
+    unproven.wait(mids)
     print("done", flush=True)
 
 
