@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import steadwire
-from exact_messages import DOWN, UP, Journal, body, taken_line
+from exact_messages import DOWN, UP, Journal, body, pause, taken_line
 from steadwire.events import Downgraded, Gap, SessionStale
 from steadwire.outbox import Outbox
 
 PLANTS = ("no_cursor", "forgets_outbox", "cursor_first")
+PLANT_S = 0.02
+"""How long the two halves of a planted bug lie apart, so that a kill falls between them."""
+
 QUIET_S = 0.3
 OPTIONS: dict[str, Any] = {
     "profile": "session",
@@ -33,8 +36,8 @@ OPTIONS: dict[str, Any] = {
     "open_timeout": 1.0,
     "heartbeat_interval": 0.5,
     "heartbeat_timeout": 0.5,
-    "retry_window": 0.05,
-    "retry_cap": 0.4,
+    "retry_window": 0.15,
+    "retry_cap": 1.0,
 }
 
 
@@ -64,23 +67,19 @@ class Effects:
     def commit(self, lines: list[dict[str, Any]], number: int) -> None:
         """The effects of messages, the last of which has this number."""
         self._db.execute("BEGIN IMMEDIATE")
-        self._add(lines)
-        self._move(number)
+        self.add(lines)
+        self.move(number)
         self._db.execute("COMMIT")
 
-    def commit_apart(self, lines: list[dict[str, Any]], number: int) -> None:
-        """The planted bug: the cursor first, then, one by one, the effects."""
-        self._move(number)
-        for line in lines:
-            self._add([line])
-
-    def _add(self, lines: list[dict[str, Any]]) -> None:
+    def add(self, lines: list[dict[str, Any]]) -> None:
+        """The effects alone."""
         rows = [(line["of"], line["serial"], line["digest"], line["life"]) for line in lines]
         self._db.executemany(
             "INSERT INTO effects (source, serial, digest, life) VALUES (?, ?, ?, ?)", rows
         )
 
-    def _move(self, number: int) -> None:
+    def move(self, number: int) -> None:
+        """The cursor alone."""
         self._db.execute("INSERT OR REPLACE INTO cursor VALUES (1, ?)", (number,))
 
 
@@ -116,7 +115,6 @@ class Host:
             inbound_from=inbound_from,
             **OPTIONS,
         )
-        self._never = asyncio.get_running_loop().create_future()
         if self._effects.has(self._options.messages):
             self._has_last.set()
         async with conn, asyncio.TaskGroup() as group:
@@ -135,21 +133,26 @@ class Host:
         for serial in range(first, self._options.messages + 1):
             early = began + (serial - first) / rate - loop.time() if rate else 0.0
             if early > 0.0:
-                await asyncio.wait([self._never], timeout=early)
+                await pause(early)
             await conn.send(body(self._options.seed, UP, serial))
 
     async def _take(self, conn: Any) -> None:
-        commit = self._effects.commit
-        if self._options.plant == "cursor_first":
-            commit = self._effects.commit_apart
         async for batch in conn.batches():
             lines = [taken_line(DOWN, message.data, self._life) for message in batch]
             self._journal.write(*lines)
-            commit(lines, batch[-1].number)
+            await self._commit(lines, batch[-1].number)
             if self._options.plant != "no_cursor":
                 batch[-1].ack()
             if any(line["serial"] == self._options.messages for line in lines):
                 self._has_last.set()
+
+    async def _commit(self, lines: list[dict[str, Any]], number: int) -> None:
+        if self._options.plant == "cursor_first":
+            self._effects.move(number)
+            await pause(PLANT_S)
+            self._effects.add(lines)
+        else:
+            self._effects.commit(lines, number)
 
     async def _note_trouble(self, conn: Any) -> None:
         async for event in conn.events(Gap, SessionStale, Downgraded):

@@ -6,6 +6,8 @@ must arrive. A journal is a file of JSON lines, each written at once: it survive
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -48,6 +50,12 @@ def taken_line(stream: str, text: str, life: str) -> dict[str, Any]:
     number = int(serial) if serial.isdigit() else 0
     line = {"op": "taken", "stream": stream, "serial": number, "digest": digest(text)}
     return {**line, "of": source, "life": life}
+
+
+async def pause(seconds: float) -> None:
+    """Lets time pass that the script, the rate or a planted bug asks for."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), seconds)
 
 
 class Journal:

@@ -20,12 +20,15 @@ from typing import Any
 
 import redis.asyncio
 import websockets
-from exact_messages import DOWN, UP, Journal, body, taken_line
+from exact_messages import DOWN, UP, Journal, body, pause, taken_line
 from steadwire.server import Sessions
 from steadwire.server.redis_store import RedisStore
 
 EFFECTS = "effects"
 SPREAD_S = 0.3
+PLANT_S = 0.02
+"""How long the two halves of a planted bug lie apart, so that a kill falls between them."""
+
 PLANTS = ("effect_outside", "answer_outside")
 
 
@@ -54,14 +57,17 @@ class Host:
         answer = body(self._options.seed, DOWN, line["serial"])
         if self._options.plant == "effect_outside":
             await self._client.rpush(EFFECTS, json.dumps(line))
+            await pause(PLANT_S)
             await session.send(answer)
-            return
-        async with message.transaction() as pipe:
-            pipe.rpush(EFFECTS, json.dumps(line))
-            if self._options.plant != "answer_outside":
+        elif self._options.plant == "answer_outside":
+            async with message.transaction() as pipe:
+                pipe.rpush(EFFECTS, json.dumps(line))
+            await pause(PLANT_S)
+            await session.send(answer)
+        else:
+            async with message.transaction() as pipe:
+                pipe.rpush(EFFECTS, json.dumps(line))
                 await session.send(answer)
-        if self._options.plant == "answer_outside":
-            await session.send(answer)
 
 
 async def main(options: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ from typing import Any
 import checker
 import redis.asyncio
 from exact_faults import Step, kinds, script
-from exact_messages import DOWN, UP
+from exact_messages import DOWN, UP, pause
 from exact_report import Evidence, Report
 from peers.fault_proxy import FaultProxy
 from session_peer import Node, redis_server
@@ -39,8 +39,7 @@ from session_peer import Node, redis_server
 HERE = Path(__file__).resolve().parent
 MODES = ("raw", "kills")
 MESSAGES = 2000
-MESSAGES_PER_FAULT = 1000
-RATE = 150.0
+MESSAGES_PER_FAULT = 2000
 AHEAD_MAX = 1000
 LOOK_EVERY_S = 0.01
 TELL_EVERY_S = 5.0
@@ -49,12 +48,6 @@ STALL_S = 40.0
 
 PAGE = 10_000
 BOTH_WAYS = ["to_client", "to_server"]
-
-
-async def pause(seconds: float) -> None:
-    """Lets a fault last: the time that the script gives it."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.Event().wait(), seconds)
 
 
 class Client:
@@ -140,8 +133,10 @@ class Stage:
                 command += self._plan.for_client()
                 self.client = Client(command, self.folder / "client.log")
                 await self.client.start()
-                yield
-                await self.client.kill()
+                try:
+                    yield
+                finally:
+                    await self.client.kill()
         finally:
             for node in self._nodes:
                 node.kill()
