@@ -202,7 +202,11 @@ class Session:
             async with contextlib.AsyncExitStack() as stack:
                 async with self._lock:
                     opened = self._store.transaction(self.cid, self._epoch)
-                    pipe, put = await stack.enter_async_context(opened)
+                    try:
+                        pipe, put = await stack.enter_async_context(opened)
+                    except FencedError as error:
+                        self.end(NO_RESOURCES, str(error))
+                        raise
                 yield pipe
                 async with self._lock:
                     self._transacting = None
