@@ -24,10 +24,10 @@ pytestmark = [
 ]
 SLOW = pytest.mark.slow
 
-MESSAGES = int(os.environ.get("STW_EXACT_MESSAGES", "1500"))
-RATE = 250.0
+MESSAGES = int(os.environ.get("STW_EXACT_MESSAGES", "1200"))
+RATE = 300.0
 PLANT_MESSAGES = 100
-KILLS_OF_A_PLANT = 5
+KILLS_OF_A_PLANT = 4
 
 
 async def played(plan: Plan, folder: Path) -> Report:
