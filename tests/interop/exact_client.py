@@ -32,7 +32,6 @@ OPTIONS: dict[str, Any] = {
     "profile": "session",
     "guarantee": "exactly_once",
     "processed": "manual",
-    "durability": "process",
     "open_timeout": 1.0,
     "heartbeat_interval": 0.5,
     "heartbeat_timeout": 0.5,
@@ -112,6 +111,7 @@ class Host:
             wait=False,
             outbox=self._outbox,
             outbox_messages=self._options.ahead,
+            durability=self._options.durability,
             inbound_from=inbound_from,
             **OPTIONS,
         )
@@ -168,6 +168,7 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("messages", type=int)
     cli.add_argument("--rate", type=float, default=0.0, help="messages a second; 0: no bound")
     cli.add_argument("--ahead", type=int, default=1000, help="messages that wait for a proof")
+    cli.add_argument("--durability", default="durable")
     cli.add_argument("--cursor", action="store_true", help="pass the committed cursor back")
     cli.add_argument("--plant", choices=PLANTS)
     return cli

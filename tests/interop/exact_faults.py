@@ -41,7 +41,7 @@ HOLDS_S = {
 }
 """Between which times a fault lasts, where it has an end."""
 
-BEGIN, END = 0.02, 0.95
+BEGIN, END = 0.02, 0.85
 """The part of the messages in which faults begin."""
 
 BURST_SHARE = 0.2

@@ -42,6 +42,9 @@ MESSAGES = 2000
 MESSAGES_PER_FAULT = 2000
 AHEAD_MAX = 1000
 LOOK_EVERY_S = 0.01
+SEEN_LATE_S = 0.1
+"""What was taken just before a fault may be seen as long after it began."""
+
 TELL_EVERY_S = 5.0
 STALL_S = 40.0
 """A run that has gone on nowhere for so long has ended: what is missing is lost."""
@@ -85,6 +88,7 @@ class Plan:
     messages: int
     seed: int
     rate: float = 0.0
+    durability: str = "durable"
     steps: list[Step] | None = None
     plants: dict[str, str] = field(default_factory=dict)
 
@@ -104,6 +108,7 @@ class Plan:
         ahead = max(20, min(AHEAD_MAX, self.messages // 40))
         how = ["--cursor"] if self.mode == "kills" else []
         how += ["--rate", str(self.rate), "--ahead", str(ahead)]
+        how += ["--durability", self.durability]
         return [str(self.seed), str(self.messages), *how, *self.plant("client")]
 
 
@@ -319,7 +324,7 @@ class Run:
             self._report.faults = dict(sorted(done.items()))
 
     def _begun_in_silence(self) -> list[tuple[str, float, list[float]]]:
-        return [one for one in self._silences[:-1] if one[1] >= self._went_on_at]
+        return [one for one in self._silences[:-1] if one[1] >= self._went_on_at - SEEN_LATE_S]
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -366,6 +371,7 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--messages", type=int, default=count, help="each way (STW_EXACT_MESSAGES)")
     cli.add_argument("--rate", type=float, default=0.0, help="messages a second; 0: no bound")
     cli.add_argument("--seed", type=int, default=chosen_seed(), help="STW_EXACT_SEED")
+    cli.add_argument("--durability", choices=["durable", "process"], default="durable")
     cli.add_argument("--json", type=Path, help="write the reports to this file")
     cli.add_argument("--folder", type=Path, help="keep journals and logs under this folder")
     return cli
@@ -385,7 +391,9 @@ def main() -> int:
         for mode in MODES if options.mode == "both" else [options.mode]:
             folder = parent / mode
             folder.mkdir(parents=True)
-            plan = Plan(mode, options.messages, options.seed, options.rate)
+            plan = Plan(
+                mode, options.messages, options.seed, options.rate, durability=options.durability
+            )
             report = asyncio.run(run(plan, folder, tells=True))
             reports.append(report)
             print(report, flush=True)
