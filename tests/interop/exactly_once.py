@@ -371,7 +371,7 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--messages", type=int, default=count, help="each way (STW_EXACT_MESSAGES)")
     cli.add_argument("--rate", type=float, default=0.0, help="messages a second; 0: no bound")
     cli.add_argument("--seed", type=int, default=chosen_seed(), help="STW_EXACT_SEED")
-    cli.add_argument("--durability", choices=["durable", "process"], default="durable")
+    cli.add_argument("--durability", choices=["durable", "process"], default="process")
     cli.add_argument("--json", type=Path, help="write the reports to this file")
     cli.add_argument("--folder", type=Path, help="keep journals and logs under this folder")
     return cli

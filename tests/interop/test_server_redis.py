@@ -202,6 +202,33 @@ async def test_a_handler_that_is_fenced_has_not_failed(
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+async def test_a_new_link_to_the_same_node_undoes_no_transaction(redis: Redis) -> None:
+    begun, renewed = asyncio.Event(), asyncio.Event()
+    handed: list[str | bytes] = []
+
+    async def handler(session: Session) -> None:
+        async for message in session:
+            handed.append(message.data)
+            async with message.transaction() as pipe:
+                pipe.rpush("up", message.data)
+                begun.set()
+                await renewed.wait()
+
+    sessions = Sessions(handler, RedisStore(redis))
+    async with node(sessions) as port:
+        client = ScriptedClient(f"ws://127.0.0.1:{port}/")
+        await client.open()
+        await client.send("once")
+        await asyncio.wait_for(begun.wait(), 5)
+        client.drop()
+        await client.open()
+        renewed.set()
+        await client.until(lambda: client.processed[0] == 1)
+        assert handed == ["once"]
+        await client.link.close()
+    assert await redis.lrange("up", 0, -1) == [b"once"]
+
+
 async def test_a_claim_during_a_transaction_undoes_it(redis: Redis) -> None:
     older, newer = RedisStore(redis), RedisStore(redis)
     cid = bytes(16)
