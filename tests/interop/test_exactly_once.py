@@ -75,7 +75,7 @@ def often(kind: str) -> list[Step]:
 async def test_a_host_with_a_planted_bug_is_found(
     who: str, bug: str, kind: str, stream: str, fault: str, tmp_path: Path
 ) -> None:
-    plan = Plan("kills", PLANT_MESSAGES, 1, 0.0, often(kind), {who: bug})
+    plan = Plan("kills", PLANT_MESSAGES, 1, steps=often(kind), plants={who: bug})
     report = await played(plan, tmp_path)
     assert not report.is_right
     assert report.streams[stream]["committed"][fault] > 0, report
