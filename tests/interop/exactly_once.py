@@ -7,7 +7,10 @@ A client process and two node processes on one Redis, behind one TCP address: a 
 connections. In the mode `raw` no process is killed, and what the applications were given has to be
 exact as it is. In the mode `kills` client and nodes are killed with -9 as well, and what they
 committed together with their cursors has to be exact. Each message of `up` is answered by one of
-`down`, so both directions carry N messages at the same time. Exit code 1: a verdict is wrong.
+`down`, so both directions carry N messages at the same time. A message whose transaction a node saw
+undone by the fence does not count as taken by it; the report says how many there were. Silences
+longer than about 3 s are waits for the attempt budget of the client: one in 6 s for links that die
+young. Exit code 1: a verdict is wrong.
 """
 
 from __future__ import annotations
