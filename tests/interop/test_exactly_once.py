@@ -26,7 +26,10 @@ SLOW = pytest.mark.slow
 
 MESSAGES = int(os.environ.get("STW_EXACT_MESSAGES", "1200"))
 RATE = 300.0
-PLANT_MESSAGES = 100
+PLANT_MESSAGES = 120
+PLANT_RATE = 100.0
+"""Messages come one by one: the two halves of the bug always lie apart."""
+
 KILLS_OF_A_PLANT = 4
 
 
@@ -63,19 +66,20 @@ def often(kind: str) -> list[Step]:
 
 
 @pytest.mark.parametrize(
-    ("who", "bug", "kind", "stream", "fault"),
+    ("who", "bug", "rate", "stream", "fault"),
     [
-        ("node", "effect_outside", "kill_node", UP, "duplicated"),
-        pytest.param("node", "answer_outside", "kill_node", DOWN, "lost", marks=SLOW),
-        ("client", "no_cursor", "kill_client", DOWN, "duplicated"),
-        pytest.param("client", "cursor_first", "kill_client", DOWN, "lost", marks=SLOW),
-        pytest.param("client", "forgets_outbox", "kill_client", UP, "duplicated", marks=SLOW),
+        ("node", "effect_outside", 0.0, UP, "duplicated"),
+        pytest.param("node", "answer_outside", 0.0, DOWN, "lost", marks=SLOW),
+        ("client", "no_cursor", 0.0, DOWN, "duplicated"),
+        pytest.param("client", "cursor_first", PLANT_RATE, DOWN, "lost", marks=SLOW),
+        pytest.param("client", "forgets_outbox", 0.0, UP, "duplicated", marks=SLOW),
     ],
 )
 async def test_a_host_with_a_planted_bug_is_found(
-    who: str, bug: str, kind: str, stream: str, fault: str, tmp_path: Path
+    who: str, bug: str, rate: float, stream: str, fault: str, tmp_path: Path
 ) -> None:
-    plan = Plan("kills", PLANT_MESSAGES, 1, steps=often(kind), plants={who: bug})
+    steps = often(f"kill_{who}")
+    plan = Plan("kills", PLANT_MESSAGES, 1, rate, steps=steps, plants={who: bug})
     report = await played(plan, tmp_path)
     assert not report.is_right
     assert report.streams[stream]["committed"][fault] > 0, report
