@@ -24,7 +24,7 @@ from steadwire.events import Downgraded, Gap, SessionStale
 from steadwire.outbox import Outbox
 
 PLANTS = ("no_cursor", "forgets_outbox", "cursor_first")
-PLANT_S = 0.02
+PLANT_S = 0.1
 """How long the two halves of a planted bug lie apart, so that a kill falls between them."""
 
 QUIET_S = 0.3

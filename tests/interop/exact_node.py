@@ -26,7 +26,7 @@ from steadwire.server.redis_store import RedisStore
 
 EFFECTS = "effects"
 SPREAD_S = 0.3
-PLANT_S = 0.02
+PLANT_S = 0.1
 """How long the two halves of a planted bug lie apart, so that a kill falls between them."""
 
 PLANTS = ("effect_outside", "answer_outside")

@@ -318,6 +318,8 @@ class Run:
         done: Counter[str] = Counter()
         for step in steps:
             while self._down < step.at:
+                if self._stage.client.code == 0:
+                    return  # what was lost keeps the others from coming so far
                 self._moved.clear()
                 await self._moved.wait()
             await pause(step.pause_s)
@@ -337,7 +339,7 @@ class Run:
                 silences.append(now - max(since, self._went_on_at))
             self._down = down
             self._went_on_at = now
-            self._moved.set()
+        self._moved.set()
         if self._tells and now - self._told_at >= TELL_EVERY_S:
             self._told_at = now
             faults = sum(self._report.faults.values())
