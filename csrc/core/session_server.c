@@ -236,6 +236,7 @@ static void reset_lane(struct stwi_server *server, struct stwi_server_lane *lane
   lane->client_had = lane->client_accepted = had;
   lane->client_said = processed;
   lane->inflight_messages = lane->inflight_bytes = 0;
+  lane->arrived = lane->accepted;
   lane->gone_messages = lane->gone_bytes = 0;
   stwi_ack_clear(&lane->ack);
   stwi_server_client_has(server, lane, had, processed);

@@ -22,6 +22,7 @@ enum { STWI_CLOSE_TEXT = 1007, STWI_CLOSE_TOO_BIG = 1009, STWI_CLOSE_MEMORY = 10
 struct stwi_server_lane {
   /* inbound */
   uint64_t received, accepted, processed;
+  uint64_t arrived; /* up to here the present link has brought it, or its WELCOME has told it */
   uint64_t duplicates;
   struct stwi_ack_due ack;
   struct stwi_unaccepted unaccepted;

@@ -97,6 +97,11 @@ static stw_status check_number(struct stwi_server *server, const struct stwi_sfr
   return STW_OK;
 }
 
+static void note_arrival(struct stwi_server_lane *lane, uint64_t upto) {
+  if (upto > lane->arrived)
+    lane->arrived = upto;
+}
+
 static bool is_duplicate(const struct stwi_server_lane *lane, const struct stwi_sframe *frame) {
   return frame->u.data.number != 0 && frame->u.data.number <= lane->received;
 }
@@ -146,6 +151,7 @@ static stw_status take_data(struct stwi_server *server, const struct stwi_sframe
   struct stwi_server_lane *lane = &server->lanes[frame->u.data.lane];
   if (is_duplicate(lane, frame)) {
     lane->duplicates++;
+    note_arrival(lane, frame->u.data.number);
     stwi_server_owe_ack(server, frame->u.data.lane, 0, 0, now);
     return STW_OK;
   }
@@ -163,6 +169,7 @@ static stw_status take_data(struct stwi_server *server, const struct stwi_sframe
   if (!stwi_unaccepted_add(&lane->unaccepted, lane->received + 1, item->u.message.size))
     return REFUSE(server, STW_E_MEMORY, "no memory to count a message");
   lane->received++;
+  note_arrival(lane, lane->received);
   if (!server->options.accepts_later)
     return stwi_server_accept(server, frame->u.data.lane, lane->received, now);
   return STW_OK;
@@ -187,6 +194,7 @@ static stw_status take_gap(struct stwi_server *server, const struct stwi_sframe 
     return VIOLATION(server, item, STWI_CLOSE_PROTOCOL, "a gap of %llu to %llu where %llu is next",
                      (number)from, (number)to, (number)lane->received + 1);
   }
+  note_arrival(lane, to);
   stwi_unaccepted_drop(&lane->unaccepted, from, to);
   if (to <= lane->received) {
     stwi_server_owe_ack(server, frame->u.gap.lane, 0, 0, now);

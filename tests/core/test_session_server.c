@@ -136,6 +136,35 @@ static void only_what_the_host_accepted_is_acknowledged(void **unused) {
   assert_int_equal(item.kind, STW_SESSION_NOTHING);
 }
 
+/* A client takes an ACK of what it has not written on the link for a broken rule. */
+static void nothing_is_acknowledged_before_the_link_brought_it(void **unused) {
+  (void)unused;
+  options.accepts_later = options.says_processed = true;
+  renew();
+  connect_client();
+  for (uint64_t n = 1; n <= 40; n++)
+    give_data(n);
+  stwi_server_accept(&server, 0, 3, now);
+  assert_int_equal(connect_client().received[0], 3);
+  stwi_server_accept(&server, 0, 40, now);
+  stwi_server_processed(&server, 0, 40, now);
+  now += 50 * MS;
+  struct stwi_sframe ack = take(STWI_SF_ACK);
+  assert_int_equal(ack.u.ack.accepted, 3);
+  assert_int_equal(ack.u.ack.processed, 3);
+  give_data(4);
+  give_gap(5, 9);
+  now += 50 * MS;
+  ack = take(STWI_SF_ACK);
+  assert_int_equal(ack.u.ack.accepted, 9);
+  assert_int_equal(ack.u.ack.processed, 9);
+  for (uint64_t n = 10; n <= 41; n++)
+    give_data(n);
+  now += 50 * MS;
+  assert_int_equal(take(STWI_SF_ACK).u.ack.accepted, 40);
+  assert_int_equal(connect_client().received[0], 40);
+}
+
 static stw_status give_sized(stw_lane lane, uint64_t size) {
   static const char bytes[2000];
   if (size > sizeof bytes)
@@ -549,6 +578,7 @@ int main(void) {
       TEST(broken_rules_close_the_link_with_a_code),
       TEST(a_message_over_the_bound_is_refused_before_it_is_kept),
       TEST(only_what_the_host_accepted_is_acknowledged),
+      TEST(nothing_is_acknowledged_before_the_link_brought_it),
       TEST(the_window_is_exact_and_of_both_lanes),
       TEST(what_the_host_accepts_makes_room),
       TEST(what_was_taken_back_is_in_no_window),

@@ -15,6 +15,7 @@ import pytest
 from peers.fault_proxy import FaultProxy
 from redis.asyncio import Redis
 from session_nodes import collect, connecting, node
+from session_peer import ScriptedClient
 from steadwire.server import FencedError, Session, Sessions
 from steadwire.server.redis_store import RedisStore
 from steadwire.server.store import Changes
@@ -169,6 +170,63 @@ async def test_a_claim_of_what_another_node_has_changed_since_is_refused(redis: 
     found = await newer.load(cid)
     assert found.state == b"two"
     await newer.claim(cid, found.epoch, found.state, Changes(b"five"))
+
+
+async def test_a_handler_that_is_fenced_has_not_failed(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, fenced = asyncio.Event(), asyncio.Event()
+
+    async def handler(session: Session) -> None:
+        async for message in session:
+            begun.set()
+            await fenced.wait()
+            async with message.transaction() as pipe:
+                pipe.rpush("up", message.data)
+
+    one, two = (Sessions(handler, RedisStore(redis)) for _ in range(2))
+    async with node(one) as first, node(two) as second:
+        client = ScriptedClient(f"ws://127.0.0.1:{first}/")
+        await client.open()
+        await client.send("once")
+        await asyncio.wait_for(begun.wait(), 5)
+        older, client.url = client.link, f"ws://127.0.0.1:{second}/"
+        await client.open()
+        fenced.set()
+        await client.until(lambda: client.processed[0] == 1)
+        await asyncio.wait_for(older.wait_closed(), 5)
+        assert one.live == []
+        await client.link.close()
+    assert older.close_code == 1013
+    assert await redis.lrange("up", 0, -1) == [b"once"]
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_new_link_to_the_same_node_undoes_no_transaction(redis: Redis) -> None:
+    begun, renewed = asyncio.Event(), asyncio.Event()
+    handed: list[str | bytes] = []
+
+    async def handler(session: Session) -> None:
+        async for message in session:
+            handed.append(message.data)
+            async with message.transaction() as pipe:
+                pipe.rpush("up", message.data)
+                begun.set()
+                await renewed.wait()
+
+    sessions = Sessions(handler, RedisStore(redis))
+    async with node(sessions) as port:
+        client = ScriptedClient(f"ws://127.0.0.1:{port}/")
+        await client.open()
+        await client.send("once")
+        await asyncio.wait_for(begun.wait(), 5)
+        client.drop()
+        await client.open()
+        renewed.set()
+        await client.until(lambda: client.processed[0] == 1)
+        assert handed == ["once"]
+        await client.link.close()
+    assert await redis.lrange("up", 0, -1) == [b"once"]
 
 
 async def test_a_claim_during_a_transaction_undoes_it(redis: Redis) -> None:

@@ -63,6 +63,16 @@ async def ending(conn: ClientConnection) -> ConnectionClosed:
     return closed.value
 
 
+async def test_route_moves_new_connections_and_leaves_the_old_ones(proxy: FaultProxy) -> None:
+    async with await start_echo() as other, dial(proxy) as before:
+        await proxy.route(other.port)
+        async with dial(proxy) as after:
+            assert await echoes(after)
+            await other.kill()
+            assert await ending(after)
+        assert await echoes(before)
+
+
 async def test_bytes_pass_unchanged_in_both_directions(proxy: FaultProxy) -> None:
     body = random.Random(1).randbytes(900_000)
     async with dial(proxy) as conn:

@@ -14,6 +14,7 @@ from peers.fault_proxy import FaultProxy
 from session_nodes import collect, connecting, node
 from steadwire.cli import main
 from steadwire.server import MemoryStore, Session, SessionEnded, Sessions
+from steadwire.server.store import Changes
 from test_core_session import hello, pack
 from websockets.asyncio.client import connect as plain_connect
 
@@ -291,6 +292,36 @@ async def test_an_older_link_of_a_session_is_closed_with_4409() -> None:
         assert older.close_code == 4409
         assert len(sessions.live) == 1
         await newer.close()
+
+
+class SlowStore(MemoryStore):
+    """Claims are taken when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_begun, self.may_end = asyncio.Event(), asyncio.Event()
+
+    async def claim(self, cid: bytes, epoch: str, state: bytes | None, changes: Changes) -> str:
+        self.has_begun.set()
+        await self.may_end.wait()
+        return await super().claim(cid, epoch, state, changes)
+
+
+async def test_a_client_that_was_being_let_in_when_a_drain_began_is_sent_away() -> None:
+    store = SlowStore()
+    sessions = Sessions(echo, store)
+    async with node(sessions) as port:
+        url = f"ws://127.0.0.1:{port}"
+        client = await plain_connect(url, subprotocols=sessions.subprotocols)
+        await client.send(hello())
+        await asyncio.wait_for(store.has_begun.wait(), 5)
+        await sessions.drain(timeout=0.1)
+        store.may_end.set()
+        refusal = await asyncio.wait_for(client.recv(), 5)
+        assert refusal == b"\x93\x0d\x04\xa0"  # REFUSE BUSY
+        await asyncio.wait_for(client.wait_closed(), 5)
+        assert client.close_code == 1013
+        assert sessions.live == []
 
 
 async def test_a_client_without_a_word_and_one_that_floods_are_let_go() -> None:

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import msgpack
 import websockets
@@ -264,9 +264,9 @@ class Address:
 class Node:
     """A server process: `python -m steadwire serve`, or a script of the tests."""
 
-    def __init__(self, *command: str) -> None:
+    def __init__(self, *command: str, stderr: IO[str] | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, *command], stdout=subprocess.PIPE, text=True
+            [sys.executable, *command], stdout=subprocess.PIPE, stderr=stderr, text=True
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -279,6 +279,13 @@ class Node:
 
     def terminate(self) -> None:
         self._process.terminate()
+
+    def freeze(self) -> None:
+        """Its sockets stay open and its kernel goes on acknowledging, until `thaw`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def wait(self) -> int:
         code = self._process.wait(60)

@@ -63,6 +63,7 @@ class Session:
         self._store = store
         self._epoch = loaded.epoch
         self._saved = loaded.state
+        self._is_claimed = False
         self._stored = [deque(n for lane, n, _ in loaded.kept if lane == i) for i in (0, 1)]
         self._inbox: tuple[deque[Message | Gap], ...] = (deque(), deque())
         self._arrived = asyncio.Event()
@@ -202,7 +203,11 @@ class Session:
             async with contextlib.AsyncExitStack() as stack:
                 async with self._lock:
                     opened = self._store.transaction(self.cid, self._epoch)
-                    pipe, put = await stack.enter_async_context(opened)
+                    try:
+                        pipe, put = await stack.enter_async_context(opened)
+                    except FencedError as error:
+                        self.end(NO_RESOURCES, str(error))
+                        raise
                 yield pipe
                 async with self._lock:
                     self._transacting = None
@@ -328,7 +333,7 @@ class Session:
             self._number, self._ending = number, None
             changes, numbers = self._apply()
             try:
-                self._epoch = await self._store.claim(self.cid, self._epoch, self._saved, changes)
+                await self._claim(changes)
             except BaseException:
                 self._link = before
                 self.end(NO_RESOURCES, "not claimed")
@@ -337,6 +342,15 @@ class Session:
             if before is not None:
                 self._closing = asyncio.ensure_future(before.close(FENCED, "a newer link"))
         return number, 0
+
+    async def _claim(self, changes: Changes) -> None:
+        """A node that has the session keeps its epoch: a new one would undo the transaction that
+        the handler may be in."""
+        if self._is_claimed:
+            await self._store.commit(self.cid, self._epoch, changes)
+            return
+        self._epoch = await self._store.claim(self.cid, self._epoch, self._saved, changes)
+        self._is_claimed = True
 
     async def run(self, link: Link, number: int, authenticate: Authenticate) -> None:
         """Serves an opened link to its end."""

@@ -240,7 +240,8 @@ class Sessions:
                 try:
                     if attempt > 0:  # its HELLO was judged: only now it may fence another node
                         await self.store.seize(cid, (await self.store.load(cid)).epoch)
-                    return await self._open_alone(link, cid, hello, principal)
+                    opened = await self._open_alone(link, cid, hello, principal)
+                    return self._let_in(*opened)
                 except FencedError:
                     logger.info("session %s was claimed elsewhere: loaded again", cid.hex())
                     self._drop(cid)
@@ -250,6 +251,15 @@ class Sessions:
                     logger.exception("session %s: its store failed", cid.hex())
                     self._drop(cid)
                     break
+        return BUSY, None, 0
+
+    def _let_in(
+        self, refusal: int, session: Session | None, number: int
+    ) -> tuple[int, Session | None, int]:
+        """What was judged, except where a drain has begun meanwhile: that does not know of it."""
+        if session is None or not self._is_draining:
+            return refusal, session, number
+        self._expire(session)
         return BUSY, None, 0
 
     async def _open_alone(

@@ -74,6 +74,10 @@ class FaultProxy:
     async def _fault(self, command: str, **arguments: Any) -> float:
         return float((await self.do(command, **arguments))["t"])
 
+    async def route(self, port: int) -> float:
+        """Sends new connections to another loopback port; existing ones stay where they are."""
+        return await self._fault("route", port=port)
+
     async def reset(self, conn: int | None = None) -> float:
         """RST to both ends of one or all current connections."""
         return await self._fault("reset", conn=conn)

@@ -132,6 +132,10 @@ class ProxyServer:
             return list(self.relays.values())
         return [self.relays[conn]]
 
+    def do_route(self, port: int) -> None:
+        """New connections go to another loopback port; existing ones stay where they are."""
+        self.upstream = ("127.0.0.1", port)
+
     def do_reset(self, conn: int | None = None) -> list[int]:
         """RST to both ends of one or all connections."""
         chosen = self._chosen(conn)
