@@ -318,7 +318,7 @@ async def test_a_client_that_was_being_let_in_when_a_drain_began_is_sent_away() 
         await sessions.drain(timeout=0.1)
         store.may_end.set()
         refusal = await asyncio.wait_for(client.recv(), 5)
-        assert refusal == b"\x93\x0d\x04\xa0"  # REFUSE BUSY
+        assert refusal == b"\x93\x0d\x04\xa9r=0;w=500"  # REFUSE BUSY: elsewhere
         await asyncio.wait_for(client.wait_closed(), 5)
         assert client.close_code == 1013
         assert sessions.live == []
