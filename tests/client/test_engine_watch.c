@@ -129,5 +129,5 @@ int main(void) {
       TEST(a_machine_that_slept_tries_at_once),
       TEST(a_network_that_comes_calls_who_had_none),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return netns_answer(cmocka_run_group_tests(tests, NULL, NULL), has_namespace);
 }

@@ -169,7 +169,7 @@ static void after_an_overload_other_causes_wait_no_longer_than_usual(void **unus
   (void)unused;
   struct stwi_random random;
   stwi_random_seed(&random, test_seed("pace"));
-  for (unsigned run = 0; run < 2000; run++) {
+  for (unsigned run = 0; run < 300; run++) {
     struct stwi_pace pace = fresh();
     stwi_time now = T0;
     for (unsigned i = 0; i < 30; i++) {

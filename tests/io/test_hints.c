@@ -128,5 +128,5 @@ int main(void) {
       TEST(a_flood_is_told_of_now_and_then),
       TEST(a_loop_with_hints_ends_at_once),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return netns_answer(cmocka_run_group_tests(tests, NULL, NULL), has_namespace);
 }

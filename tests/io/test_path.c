@@ -126,5 +126,5 @@ int main(void) {
       TEST(a_pulled_cable_is_no_path_although_the_route_stays),
       cmocka_unit_test(what_is_no_connection_is_left_alone),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return netns_answer(cmocka_run_group_tests(tests, NULL, NULL), has_namespace);
 }

@@ -108,5 +108,5 @@ int main(void) {
       cmocka_unit_test(without_a_carrier_nothing_is_acknowledged_and_there_is_no_path),
       cmocka_unit_test(an_attempt_is_looked_at_too),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return netns_answer(cmocka_run_group_tests(tests, NULL, NULL), has_namespace);
 }

@@ -37,6 +37,27 @@ static stw_fleet *lived(const stw_fleet_params *params, uint64_t clients) {
   return fleet;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define IS_SANITIZED true
+#endif
+#endif
+#ifndef IS_SANITIZED
+#define IS_SANITIZED false
+#endif
+
+/* Figures need months of life; a sanitizer is there for the code, and shown two days of it. */
+static bool is_for_the_code(const stw_fleet_params *params) {
+  if (!IS_SANITIZED)
+    return false;
+  stw_fleet_params brief = *params;
+  brief.seconds = 2 * DAY;
+  stw_fleet_free(lived(&brief, 2));
+  return true;
+}
+
 static uint64_t count(const stw_fleet *fleet, stw_fleet_count which) {
   return stw_fleet_values(fleet)[which];
 }
@@ -131,6 +152,8 @@ static void the_core_reaches_its_figures(void **unused) {
       {"mobile", 99.95, 1.3, 6.5}, {"desktop", 99.995, 0.7, 0.3}, {"bot", 99.998, 1, 0.1}};
   for (unsigned i = 0; i < sizeof floors / sizeof floors[0]; i++) {
     const stw_fleet_params params = params_of(floors[i].profile, 90);
+    if (is_for_the_code(&params))
+      continue;
     stw_fleet *fleet = lived(&params, 4);
     assert_true(reliability(fleet) >= floors[i].reliability);
     assert_true(mean_s(fleet, STW_FLEET_RESTORE_US, STW_FLEET_RESTORE_COUNT) <=
@@ -147,6 +170,8 @@ static void the_fair_baseline_is_no_straw_man(void **unused) {
   (void)unused;
   stw_fleet_params params = params_of("mobile", 90);
   params.policy = "fixed";
+  if (is_for_the_code(&params))
+    return;
   stw_fleet *fleet = lived(&params, 5);
   assert_true(reliability(fleet) > 98.7 && reliability(fleet) < 99.05);
   assert_true(p99_s(fleet, STW_FLEET_HISTOGRAM_SILENT) < 47);
@@ -159,6 +184,8 @@ static void half_the_interval_never_sees_later(void **unused) {
   for (uint64_t interval_ms = 40000; interval_ms >= 5000; interval_ms /= 2) {
     stw_fleet_params params = params_of("mobile", 60);
     params.interval_ms = interval_ms;
+    if (is_for_the_code(&params))
+      continue;
     stw_fleet *fleet = lived(&params, 3);
     const double p99 = p99_s(fleet, STW_FLEET_HISTOGRAM_SILENT);
     assert_true(p99 <= before);
@@ -173,6 +200,8 @@ static void what_helps_never_hurts(void **unused) {
   static const char *const profiles[] = {"mobile", "desktop"};
   for (unsigned i = 0; i < 2; i++) {
     const stw_fleet_params all = params_of(profiles[i], 60);
+    if (is_for_the_code(&all))
+      continue;
     stw_fleet *with = lived(&all, 3);
     for (unsigned left_out = 0; left_out < 3; left_out++) {
       stw_fleet_params params = all;
@@ -190,6 +219,8 @@ static void what_helps_never_hurts(void **unused) {
 static void a_false_alarm_costs_next_to_nothing(void **unused) {
   (void)unused;
   const stw_fleet_params params = params_of("mobile", 60);
+  if (is_for_the_code(&params))
+    return;
   stw_fleet *fleet = lived(&params, 3);
   assert_true(count(fleet, STW_FLEET_FALSE_ALARMS) > 100);
   assert_true(per_day(fleet, STW_FLEET_FALSE_ALARM_US) < 50000);

@@ -52,4 +52,9 @@ static inline bool netns_enter(void) {
   return false;
 }
 
+/* What main answers: 77, a counted skip, where nothing failed but not all of it could be run. */
+static inline int netns_answer(int failed, bool has_namespace) {
+  return failed == 0 && !has_namespace ? 77 : failed;
+}
+
 #endif
