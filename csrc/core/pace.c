@@ -143,7 +143,8 @@ stwi_time stwi_pace_next(struct stwi_pace *pace, enum stwi_pace_kind kind,
 }
 
 uint64_t stwi_pace_patience(const struct stwi_pace *pace, uint64_t patience_ns) {
-  for (uint32_t i = 0; i < pace->overloads && patience_ns < STWI_PATIENCE_MAX; i++)
+  const uint32_t doublings = patience_ns == 0 ? 0 : pace->overloads;
+  for (uint32_t i = 0; i < doublings && patience_ns < STWI_PATIENCE_MAX; i++)
     patience_ns = grown(patience_ns, FACTOR, STWI_PATIENCE_MAX);
   return patience_ns;
 }
