@@ -38,10 +38,9 @@ enum { FACTOR = 2, FACTOR_X4 = 4 };
 /* What is no overload is not paced as one, although there was one before: a path that is gone, or a
  * server that is, comes back without a crowd. */
 static uint64_t longest(const struct stwi_pace *pace, enum stwi_pace_kind kind) {
-  if (!pace->is_wide && kind != STWI_PACE_OVERLOAD)
-    return pace->cap_ns;
-  const uint64_t cap = times(pace->cap_ns, STWI_PACE_LIFT);
-  return cap > pace->length_ns ? cap : pace->length_ns;
+  const uint64_t lift = kind == STWI_PACE_OVERLOAD ? STWI_PACE_LIFT : 1;
+  const uint64_t cap = times(pace->cap_ns, lift);
+  return cap > pace->spread_ns ? cap : pace->spread_ns;
 }
 
 /* The last window was longer than the next one may be: as if it had been no longer, and were over.
@@ -97,7 +96,7 @@ static stwi_time at_hint(struct stwi_pace *pace, const struct stwi_hint *hint, s
   pace->lost_at = plus(now, hint->after_ms * STWI_MS);
   pace->start_ns = 0;
   pace->length_ns = spread > pace->window_ns ? spread : pace->window_ns;
-  pace->is_wide = pace->is_wide || spread >= pace->window_ns;
+  pace->spread_ns = spread;
   return plus(pace->lost_at, stwi_random_below(random, spread));
 }
 

@@ -45,8 +45,8 @@ struct stwi_hint stwi_hint_parse(const char *reason, size_t size);
 /* Retry-After: after it, spread over 5 % + 500 ms; 0: not given. */
 struct stwi_hint stwi_hint_retry_after(uint64_t retry_after_ms);
 
-/* While the cause is overload, and after a hint that is at least a first window wide, the longest
- * window is so many caps long: 10 minutes with the usual cap of 60 s. */
+/* While the cause is overload the longest window is so many caps long: 10 minutes with the usual
+ * cap of 60 s. */
 #define STWI_PACE_LIFT 10u
 #define STWI_PATIENCE_MAX (120 * STWI_S)
 
@@ -57,7 +57,7 @@ struct stwi_pace {
   uint32_t overloads; /* of them with OVERLOAD */
   uint64_t start_ns;  /* of the last window, from lost_at on */
   uint64_t length_ns; /* of the last window; 0: none yet */
-  bool is_wide;       /* a hint was at least a first window wide */
+  uint64_t spread_ns; /* of the last hint; 0: none */
 };
 
 void stwi_pace_init(struct stwi_pace *pace, uint64_t window_ns, uint64_t cap_ns);

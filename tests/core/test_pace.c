@@ -183,13 +183,13 @@ static void after_an_overload_other_causes_wait_no_longer_than_usual(void **unus
   }
 }
 
-/* A hint as wide as a first window is that of a fleet. */
-static void a_wide_hint_lifts_the_cap_and_a_narrow_one_does_not(void **unused) {
+/* What a server asks for is done; what it did not ask for is not. */
+static void a_hint_lifts_the_cap_as_far_as_it_is_wide(void **unused) {
   (void)unused;
-  const struct stwi_hint wide = {true, 0, 1000}, narrow = {true, 0, 999};
+  const struct stwi_hint wide = {true, 0, 90000}, narrow = {true, 0, 5000};
   struct stwi_pace pace = fresh();
   stwi_pace_next(&pace, STWI_PACE_WINDOW, &wide, T0, &dice);
-  assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW, 30), 10 * CAP);
+  assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW, 30), 90 * STWI_S);
   pace = fresh();
   stwi_pace_next(&pace, STWI_PACE_WINDOW, &narrow, T0, &dice);
   assert_int_equal(grown_window(&pace, STWI_PACE_WINDOW, 30), CAP);
@@ -397,7 +397,7 @@ int main(void) {
       TEST(a_long_time_away_is_skipped_without_walking),
       TEST(overload_begins_at_four_windows_and_grows_by_four),
       TEST(only_a_server_without_room_lifts_the_cap),
-      TEST(a_wide_hint_lifts_the_cap_and_a_narrow_one_does_not),
+      TEST(a_hint_lifts_the_cap_as_far_as_it_is_wide),
       TEST(a_cap_that_is_lifted_late_sends_nobody_far),
       TEST(after_an_overload_other_causes_wait_no_longer_than_usual),
       TEST(attempts_out_of_turn_do_not_run_away),

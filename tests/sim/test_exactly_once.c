@@ -340,6 +340,8 @@ static void lost_or_repeated_is_only_what_was_told(void **unused) {
           total() / 3);
 }
 
+enum { PLANTED_LIVES = 1000 };
+
 static void planted_bugs_are_found(void **unused) {
   (void)unused;
   static const char *const names[BUG_COUNT] = {
@@ -350,17 +352,17 @@ static void planted_bugs_are_found(void **unused) {
       [CLAIMS_DURABLE] = "an unsynced tail called durable",
       [DROPS_PART] = "a piece that goes missing",
   };
-  const uint64_t seed = test_seed("test_exactly_once");
+  const uint64_t seed = 1; /* always the same lives: it is the checker that is tested here */
   for (enum bug bug = NO_BUG + 1; bug < BUG_COUNT; bug++) {
     const struct plan plan = {
         .target = 5000, .misfortunes = OF_LINKS | OF_DISKS | OF_HOSTS, .bug = bug};
     struct stwi_verdict verdict;
     uint64_t lives = 0;
-    while (lives < 200 && live(seed + lives, &plan, &verdict))
+    while (lives < PLANTED_LIVES && live(seed + lives, &plan, &verdict))
       lives++;
-    if (lives == 200)
-      fail_msg("STW_SEED=%llu: not found: %s", (unsigned long long)seed, names[bug]);
-    print_message("  %s: %s\n", names[bug], w.broken);
+    if (lives == PLANTED_LIVES)
+      fail_msg("not found in %u lives: %s", (unsigned)PLANTED_LIVES, names[bug]);
+    print_message("  %s, in life %llu: %s\n", names[bug], (unsigned long long)lives + 1, w.broken);
   }
 }
 
