@@ -141,27 +141,22 @@ static void opening_timer(struct stwi_conn *conn) {
 }
 
 /* Proof plus 2 s: only then was it a success (a server that accepts and throws out again is not).
- * The pace waits longer where the server had no room. */
+ */
 static stwi_time stable_at(const struct stwi_conn *conn) {
   const struct stwi_link *link = conn->active;
-  if (link == NULL || link->phase != STW_PHASE_UP)
+  if (link == NULL || link->phase != STW_PHASE_UP || link->is_stable)
     return STWI_NEVER;
   if (!link->has_pong && stwi_conn_may_ask(conn))
     return STWI_NEVER;
-  if (!link->is_stable)
-    return link->up_at + STWI_STABLE_AFTER;
-  return conn->pace.attempts > 0 ? link->up_at + stwi_pace_stable_ns(&conn->pace) : STWI_NEVER;
+  return link->up_at + STWI_STABLE_AFTER;
 }
 
 static void stable_timer(struct stwi_conn *conn) {
   if (stable_at(conn) > conn->core->now)
     return;
-  if (!conn->active->is_stable) {
-    conn->active->is_stable = true;
-    stwi_credentials_accepted(&conn->credentials);
-  }
-  if (stable_at(conn) <= conn->core->now)
-    stwi_pace_reset(&conn->pace);
+  conn->active->is_stable = true;
+  stwi_pace_reset(&conn->pace);
+  stwi_credentials_accepted(&conn->credentials);
 }
 
 static void pulse_dead(struct stwi_conn *conn) {

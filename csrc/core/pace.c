@@ -2,8 +2,6 @@
 
 #define SOON (250 * STWI_MS)
 #define SILENT_MAX (4 * STWI_S)
-#define STABLE (2 * STWI_S)
-#define STABLE_OVERLOAD (60 * STWI_S)
 
 /* Saturates below STWI_NEVER: the far end of time is still a time. */
 static uint64_t plus(uint64_t a, uint64_t b) {
@@ -146,8 +144,4 @@ uint64_t stwi_pace_patience(const struct stwi_pace *pace, uint64_t patience_ns) 
   for (uint32_t i = 0; i < doublings && patience_ns < STWI_PATIENCE_MAX; i++)
     patience_ns = grown(patience_ns, FACTOR, STWI_PATIENCE_MAX);
   return patience_ns;
-}
-
-uint64_t stwi_pace_stable_ns(const struct stwi_pace *pace) {
-  return pace->overloads > 0 ? STABLE_OVERLOAD : STABLE;
 }

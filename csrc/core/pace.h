@@ -74,9 +74,8 @@ stwi_time stwi_pace_next(struct stwi_pace *pace, enum stwi_pace_kind kind,
 /* How long an attempt may take once it has reached the server: `patience_ns`, doubled with each
  * OVERLOAD up to 120 s.  A client that gives up early only costs a crowded server work. */
 uint64_t stwi_pace_patience(const struct stwi_pace *pace, uint64_t patience_ns);
-/* How long a link must be up before the windows begin anew: 2 s, or 60 s after an OVERLOAD. */
-uint64_t stwi_pace_stable_ns(const struct stwi_pace *pace);
-/* A link has shown proof and been up for so long: back to the first window. */
+/* A link has shown proof and been up for 2 s: back to the first window, and to the usual patience.
+ */
 void stwi_pace_reset(struct stwi_pace *pace);
 
 /* Token bucket in integers: a token is as many units as its refill takes nanoseconds at the base

@@ -232,17 +232,6 @@ static void patience_doubles_up_to_two_minutes(void **unused) {
   assert_int_equal(stwi_pace_patience(&pace, 5 * STWI_S), 5 * STWI_S);
 }
 
-static void after_overload_a_link_must_hold_for_a_minute(void **unused) {
-  (void)unused;
-  struct stwi_pace pace = fresh();
-  next(&pace, STWI_PACE_WINDOW_X4, T0);
-  assert_int_equal(stwi_pace_stable_ns(&pace), 2 * STWI_S);
-  next(&pace, STWI_PACE_OVERLOAD, T0);
-  assert_int_equal(stwi_pace_stable_ns(&pace), 60 * STWI_S);
-  stwi_pace_reset(&pace);
-  assert_int_equal(stwi_pace_stable_ns(&pace), 2 * STWI_S);
-}
-
 /* With OVERLOAD among them they need not: see above; who was spread over a long window stays so. */
 static void waves_stay_disjoint_when_causes_mix(void **unused) {
   (void)unused;
@@ -402,7 +391,6 @@ int main(void) {
       TEST(after_an_overload_other_causes_wait_no_longer_than_usual),
       TEST(attempts_out_of_turn_do_not_run_away),
       TEST(patience_doubles_up_to_two_minutes),
-      TEST(after_overload_a_link_must_hold_for_a_minute),
       TEST(waves_stay_disjoint_when_causes_mix),
       TEST(attempts_are_uniform_in_their_window),
       TEST(nobody_comes_before_the_hint_nor_after_its_spread),
