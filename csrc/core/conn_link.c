@@ -224,15 +224,15 @@ void stwi_conn_commit(struct stwi_conn *conn) {
     ready = link;
     conn->attempts[i] = NULL;
   }
-  if (was_silent)
-    stwi_pulse_silent(&conn->pulse, conn->core->now);
   if (conn->active != NULL) {
     conn->lost_cause = STW_CAUSE_SUPERSEDED;
     conn->metrics[STW_METRIC_SWITCHES]++;
-    if (has_late_answer(conn))
+    if (has_late_answer(conn)) /* by what was known while it was waited for */
       stwi_conn_learn_mute(conn, conn->active);
     stwi_conn_learn_slow(conn, conn->active);
   }
+  if (was_silent)
+    stwi_pulse_silent(&conn->pulse, conn->core->now);
   stwi_conn_cut(conn, &conn->active, true);
   stwi_conn_drop_attempts(conn);
   conn->active = ready;

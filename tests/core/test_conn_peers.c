@@ -195,6 +195,24 @@ static void links_left_for_a_better_one_say_nothing_of_pings(void **unused) {
   assert_int_equal(last_proof(conn)->u.proof.proof, STW_PROOF_RECEIVED);
 }
 
+/* The second link was slow to come, so the wait for the first one's answer may have been a stall;
+ * it was too long all the same. */
+static void links_left_for_a_slow_one_speak_of_pings(void **unused) {
+  (void)unused;
+  server->pong = WORLD_PONG_NEVER;
+  const uint32_t conn = open_online();
+  for (unsigned i = 0; i < 2; i++) {
+    server->door = WORLD_DOOR_BLACKHOLE;
+    assert_true(world_run_to(world, conn, STW_STATE_SUSPECT, 10 * STWI_S));
+    world_run(world, 900 * STWI_MS);
+    server->door = WORLD_DOOR_OPEN;
+    world_run(world, 500 * STWI_MS);
+  }
+  world_run(world, 5 * STWI_S);
+  assert_int_equal(world_count(world, conn, STW_EVENT_NO_PONG), 1);
+  assert_int_equal(attempts_in(60 * STWI_S), 0);
+}
+
 static void an_endpoint_that_has_answered_is_never_called_mute(void **unused) {
   (void)unused;
   const uint32_t conn = open_online();
@@ -245,6 +263,7 @@ int main(void) {
       WORLD_TEST(one_dead_endpoint_harms_no_other),
       WORLD_TEST(a_server_that_echoes_but_answers_no_ping),
       WORLD_TEST(a_server_that_says_nothing_and_answers_no_ping),
+      WORLD_TEST(links_left_for_a_slow_one_speak_of_pings),
       WORLD_TEST(an_endpoint_that_has_answered_is_never_called_mute),
       WORLD_TEST(an_answer_says_nothing_of_what_settled_without_one),
       WORLD_TEST(links_that_had_no_time_to_answer_say_nothing_of_pings),
