@@ -273,6 +273,9 @@ static bool is_all_served(struct world *world, void *context) {
   return true;
 }
 
+/* After an overload a window of ten caps may just have begun, and another follows it. */
+#define SERVED_WITHIN (1500 * STWI_S)
+
 static void live(uint64_t seed, bool is_told) {
   stwi_random_seed(&dice, seed);
   struct world *world = world_new(seed);
@@ -286,7 +289,7 @@ static void live(uint64_t seed, bool is_told) {
   for (uint64_t i = 0; i < acts && world->broken[0] == '\0'; i++)
     act(world);
   mend(world);
-  const bool is_served_now = world_run_until(world, is_all_served, NULL, 600 * STWI_S);
+  const bool is_served_now = world_run_until(world, is_all_served, NULL, SERVED_WITHIN);
   const char *broken = world_check(world);
   if (is_told)
     world_print(world, stdout);
