@@ -308,7 +308,8 @@ static void view_and_stats_agree_with_the_event(void **state) {
     assert_int_equal(view.state, STW_STATE_ONLINE); /* published before the event was */
     assert_int_equal(view.link, host.events[host.read - 1].event.link);
     assert_int_equal(stw_conn_stats(conn, values, STW_METRIC_COUNT), STW_OK);
-    assert_int_equal(values[STW_METRIC_ATTEMPTS], (uint64_t)round + 1);
+    assert_int_equal(values[STW_METRIC_LINKS], (uint64_t)round + 1);
+    assert_true(values[STW_METRIC_ATTEMPTS] > (uint64_t)round); /* silent ones are raced */
     stw_message_id id;
     assert_int_equal(host_send(conn, "12345", &id), STW_OK);
     view = host_look(conn);
