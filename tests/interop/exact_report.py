@@ -29,13 +29,15 @@ class Evidence:
 
 @dataclass
 class Report:
-    """One run. `verdict` names the view that has to be right: raw, or committed."""
+    """One run. `verdict` names the view that has to be right: raw, or committed. `why` says
+    why it did not finish; what was still to come then counts as lost."""
 
     mode: str
     verdict: str
     seed: int
     messages: int
     is_finished: bool = False
+    why: str = "it has not begun"
     duration_s: float = 0.0
     faults: dict[str, int] = field(default_factory=dict)
     silence_s: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -85,7 +87,8 @@ class Report:
             f"exactly once, mode {self.mode}: {'right' if self.is_right else 'WRONG'}, judged "
             f"{'raw' if self.verdict == 'raw' else 'after dedup by the committed cursor'}",
             f"  seed {self.seed}, {self.messages} messages each way in {self.duration_s:.1f} s "
-            f"({rate}/s each way), {'finished' if self.is_finished else 'NOT FINISHED'}",
+            f"({rate}/s each way), "
+            + ("finished" if self.is_finished else f"NOT FINISHED: {self.why}"),
             f"  {sum(self.faults.values())} faults, {self.links} links, {self.client_lives} lives "
             f"of the client, {self.node_lives} of the nodes",
         ]

@@ -300,19 +300,29 @@ class Run:
                     await hurting
                     await pause(LOOK_EVERY_S)
                 self._look()
-                has_failed = (self._stage.client.code or 0) > 0
-                if has_failed or time.monotonic() - self._went_on_at > STALL_S:
+                self._report.why = self._trouble()
+                if self._report.why:
                     break
         finally:
             hurting.cancel()
             await asyncio.gather(hurting, return_exceptions=True)
         self._report.duration_s = round(time.monotonic() - self._began, 1)
-        self._report.is_finished = hurting.done() and self._stage.client.code == 0
+        self._report.is_finished = not self._report.why
         times: defaultdict[str, list[float]] = defaultdict(list)
         for kind, _since, silences in self._silences:
             times[kind] += [max(silences)] if silences else []
         for kind in sorted(times):
             self._report.went_on(kind, times[kind])
+
+    def _trouble(self) -> str:
+        """Why the run cannot go on; empty where it can."""
+        code = self._stage.client.code
+        silence = time.monotonic() - self._went_on_at
+        if code is not None and code > 0:
+            return f"the client ended with {code}, see client.log"
+        if code != 0 and silence > STALL_S:
+            return f"the client has taken nothing for {silence:.0f} s"
+        return ""
 
     async def _hurt(self, steps: list[Step]) -> None:
         done: Counter[str] = Counter()

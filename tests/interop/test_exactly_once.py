@@ -84,6 +84,17 @@ async def test_a_host_with_a_planted_bug_is_found(
     assert report.streams[stream]["committed"][fault] > 0, report
 
 
+async def test_a_run_that_cannot_go_on_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exactly_once, "STALL_S", 1.0)
+    nobody = Step(at=20, kind="refuse", hold_s=30.0)
+    report = await played(Plan("raw", 10_000, 1, steps=[nobody]), tmp_path)
+    assert not report.is_right
+    assert not report.is_finished
+    assert "nothing for 1 s" in str(report)
+
+
 def test_a_script_follows_from_its_seed() -> None:
     steps = script(7, "kills", 10_000, 32)
     assert steps == script(7, "kills", 10_000, 32)
