@@ -326,7 +326,7 @@ void stwi_conn_network(struct stwi_conn *conn, stw_network what);
 /* The machine has got an address, a route or a carrier. */
 void stwi_conn_network_noticed(struct stwi_conn *conn);
 /* What became of the path of `link`, see STWI_IN_PATH. */
-void stwi_conn_path(struct stwi_conn *conn, uint32_t link, stw_network what);
+void stwi_conn_path(struct stwi_conn *conn, const struct stwi_link *link, stw_network what);
 void stwi_conn_hint_timer(struct stwi_conn *conn);
 
 /* conn_out.c */
@@ -368,8 +368,9 @@ void stwi_conn_store(struct stwi_conn *conn, const struct stwi_store_change *cha
 bool stwi_conn_store_is_well(const struct stwi_conn *conn);
 
 /* conn_time.c */
-/* True: an attempt may start now; otherwise the next one is moved to when it may. */
-bool stwi_conn_may_try(struct stwi_conn *conn);
+/* Applies what ends a wait, but not the endpoint's budget: without a token the next attempt is
+ * moved to when there is one. */
+void stwi_conn_try(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause);
 void stwi_conn_timers(struct stwi_conn *conn);
 stwi_time stwi_conn_deadline(const struct stwi_conn *conn);
 stwi_time stwi_barrier_due(const struct stwi_conn *conn);

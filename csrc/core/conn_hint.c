@@ -8,8 +8,7 @@
 static void act(struct stwi_conn *conn, stw_network what) {
   switch (what) {
   case STW_NETWORK_UP:
-    if (stwi_conn_may_try(conn))
-      stwi_conn_apply(conn, STWI_LINK_NET_UP, STW_CAUSE_NET_UP);
+    stwi_conn_try(conn, STWI_LINK_NET_UP, STW_CAUSE_NET_UP);
     break;
   case STW_NETWORK_DOWN:
     stwi_conn_apply(conn, STWI_LINK_NET_DOWN, STW_CAUSE_NET_DOWN);
@@ -72,20 +71,12 @@ static void ask(struct stwi_conn *conn) {
   stwi_conn_probe(conn);
 }
 
-void stwi_conn_path(struct stwi_conn *conn, uint32_t link, stw_network what) {
-  const bool is_active = conn->active != NULL && conn->active->gen == link;
+void stwi_conn_path(struct stwi_conn *conn, const struct stwi_link *link, stw_network what) {
+  const bool is_active = link == conn->active;
   if (what == STW_NETWORK_UP) {
     if (is_active)
       ask(conn);
-    return;
-  }
-  for (uint32_t i = 0; i < STWI_ATTEMPTS_MAX; i++) {
-    if (conn->attempts[i] == NULL || conn->attempts[i]->gen != link)
-      continue;
-    if (conn->state == STW_STATE_CONNECTING)
-      stwi_conn_network(conn, what);
-    return;
-  }
-  if (is_active)
+  } else if (is_active || conn->state == STW_STATE_CONNECTING) {
     stwi_conn_network(conn, what);
+  }
 }

@@ -193,12 +193,6 @@ static void on_inbound(struct stwi_conn *conn, bool is_full) {
   stwi_conn_tell_pause(conn);
 }
 
-/* Ends a wait, but not the endpoint's budget. */
-static void try_now(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause) {
-  if (stwi_conn_may_try(conn))
-    stwi_conn_apply(conn, input, cause);
-}
-
 void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input) {
   stwi_conn_dirty(conn);
   switch (input->kind) {
@@ -212,7 +206,7 @@ void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input
     on_reopen(conn);
     break;
   case STWI_IN_KICK:
-    try_now(conn, STWI_LINK_KICK, STW_CAUSE_REQUESTED);
+    stwi_conn_try(conn, STWI_LINK_KICK, STW_CAUSE_REQUESTED);
     break;
   case STWI_IN_EDIT:
     stwi_lanes_edit(conn->lanes, input->u.edit.id, input->u.edit.edit);
@@ -274,7 +268,7 @@ void stwi_conn_machine_input(struct stwi_conn *conn, const struct stwi_input *in
     stwi_conn_network_noticed(conn);
     break;
   case STWI_IN_WAKE:
-    try_now(conn, STWI_LINK_WAKE, STW_CAUSE_SUSPEND_RESUME);
+    stwi_conn_try(conn, STWI_LINK_WAKE, STW_CAUSE_SUSPEND_RESUME);
     stwi_conn_expect_fresh(conn);
     break;
   case STWI_IN_STALLED:

@@ -494,7 +494,7 @@ void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input
     stwi_conn_kernel_seen(conn, link, input->u.looked.is_unacked, input->u.looked.silence_ns);
     break;
   case STWI_IN_PATH:
-    stwi_conn_path(conn, input->link, input->u.network.what);
+    stwi_conn_path(conn, link, input->u.network.what);
     break;
   default:
     on_down(conn, link, input);

@@ -51,8 +51,9 @@ static void wait_timer(struct stwi_conn *conn) {
   }
 }
 
-bool stwi_conn_may_try(struct stwi_conn *conn) {
-  return conn->state != STW_STATE_WAITING || budget_allows(conn, &conn->next_at);
+void stwi_conn_try(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause) {
+  if (conn->state != STW_STATE_WAITING || budget_allows(conn, &conn->next_at))
+    stwi_conn_apply(conn, input, cause);
 }
 
 static void token_timer(struct stwi_conn *conn) {
