@@ -71,6 +71,10 @@ int core_payload_borrow(PyObject *object, struct core_payload *payload);
 void core_payload_release(struct core_payload *payload);
 
 /* words.c: the ABI's lists as Python lists. */
+/* Appends `row` to `list` and takes both: the list comes back, or NULL. */
+PyObject *core_grow(PyObject *list, PyObject *row);
+/* [(name, text), ...]; NULL with an exception. */
+PyObject *core_word_pairs(const stw_word *(*at)(size_t index));
 extern PyMethodDef core_word_methods[];
 
 /* message.c: a message that arrived. */

@@ -5,35 +5,15 @@
 static PyObject *names(const char *(*at)(size_t index)) {
   PyObject *list = PyList_New(0);
   const char *name;
-  for (size_t i = 0; list && (name = at(i)) != NULL; i++) {
-    PyObject *text = PyUnicode_FromString(name);
-    if (!text || PyList_Append(list, text) < 0)
-      Py_CLEAR(list);
-    Py_XDECREF(text);
-  }
-  return list;
-}
-
-static PyObject *words(const stw_word *(*at)(size_t index)) {
-  PyObject *list = PyList_New(0);
-  const stw_word *word;
-  for (size_t i = 0; list && (word = at(i)) != NULL; i++) {
-    PyObject *row = Py_BuildValue("(ss)", word->name, word->text);
-    if (!row || PyList_Append(list, row) < 0)
-      Py_CLEAR(list);
-    Py_XDECREF(row);
-  }
+  for (size_t i = 0; list && (name = at(i)) != NULL; i++)
+    list = core_grow(list, PyUnicode_FromString(name));
   return list;
 }
 
 static PyObject *buckets(void) {
   PyObject *list = PyList_New(0);
-  for (size_t i = 0; list && i < STW_FLEET_BUCKETS; i++) {
-    PyObject *bound = PyLong_FromUnsignedLongLong(stw_fleet_bucket_us(i));
-    if (!bound || PyList_Append(list, bound) < 0)
-      Py_CLEAR(list);
-    Py_XDECREF(bound);
-  }
+  for (size_t i = 0; list && i < STW_FLEET_BUCKETS; i++)
+    list = core_grow(list, PyLong_FromUnsignedLongLong(stw_fleet_bucket_us(i)));
   return list;
 }
 
@@ -44,7 +24,8 @@ PyDoc_STRVAR(lists_doc,
 
 static PyObject *lists(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)) {
   return Py_BuildValue("(NNNNN)", names(stw_fleet_policy_at), names(stw_fleet_profile_at),
-                       words(stw_fleet_count_at), words(stw_fleet_histogram_at), buckets());
+                       core_word_pairs(stw_fleet_count_at), core_word_pairs(stw_fleet_histogram_at),
+                       buckets());
 }
 
 /* [(at_us, rtt_us, address, is_up), ...] -> memory of the caller's; NULL with an exception. */
@@ -76,12 +57,8 @@ static stw_fleet_step *steps_of(PyObject *list, size_t *count) {
 static PyObject *results_of(const stw_fleet *fleet) {
   const uint64_t *values = stw_fleet_values(fleet);
   PyObject *list = PyList_New(0);
-  for (size_t i = 0; list && i < STW_FLEET_VALUES; i++) {
-    PyObject *value = PyLong_FromUnsignedLongLong(values[i]);
-    if (!value || PyList_Append(list, value) < 0)
-      Py_CLEAR(list);
-    Py_XDECREF(value);
-  }
+  for (size_t i = 0; list && i < STW_FLEET_VALUES; i++)
+    list = core_grow(list, PyLong_FromUnsignedLongLong(values[i]));
   size_t size;
   const char *log = stw_fleet_log(fleet, &size);
   return Py_BuildValue("(Ny#)", list, log, (Py_ssize_t)size);

@@ -4,15 +4,7 @@ PyDoc_STRVAR(policies_doc, "herd_policies($module, /)\n--\n\n"
                            "How the clients of a herd can try again: [(name, text), ...].");
 
 static PyObject *policies(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)) {
-  PyObject *list = PyList_New(0);
-  const stw_word *word;
-  for (size_t i = 0; list && (word = stw_herd_policy_at(i)) != NULL; i++) {
-    PyObject *row = Py_BuildValue("(ss)", word->name, word->text);
-    if (!row || PyList_Append(list, row) < 0)
-      Py_CLEAR(list);
-    Py_XDECREF(row);
-  }
-  return list;
+  return core_word_pairs(stw_herd_policy_at);
 }
 
 /* None for never. */

@@ -21,13 +21,20 @@ static const struct {
     {"edit", stw_edit_at},
 };
 
-/* Appends `row` to `list` and takes both: the list comes back, or NULL. */
-static PyObject *grow(PyObject *list, PyObject *row) {
+PyObject *core_grow(PyObject *list, PyObject *row) {
   if (row && PyList_Append(list, row) < 0)
     Py_CLEAR(list);
   if (!row)
     Py_CLEAR(list);
   Py_XDECREF(row);
+  return list;
+}
+
+PyObject *core_word_pairs(const stw_word *(*at)(size_t index)) {
+  PyObject *list = PyList_New(0);
+  const stw_word *word;
+  for (size_t i = 0; list && (word = at(i)) != NULL; i++)
+    list = core_grow(list, Py_BuildValue("(ss)", word->name, word->text));
   return list;
 }
 
@@ -49,7 +56,7 @@ static PyObject *words(PyObject *module, PyObject *name) {
   PyObject *list = PyList_New(0);
   const stw_word *word;
   for (size_t i = 0; list && (word = at(i)) != NULL; i++)
-    list = grow(list, Py_BuildValue("(iss)", word->value, word->name, word->text));
+    list = core_grow(list, Py_BuildValue("(iss)", word->value, word->name, word->text));
   return list;
 }
 
@@ -60,8 +67,8 @@ static PyObject *causes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)) 
   PyObject *list = PyList_New(0);
   const stw_cause_info *info;
   for (size_t i = 0; list && (info = stw_cause_at(i)) != NULL; i++)
-    list = grow(list, Py_BuildValue("(isiss)", (int)info->cause, info->name, (int)info->cls,
-                                    info->text, info->remedy));
+    list = core_grow(list, Py_BuildValue("(isiss)", (int)info->cause, info->name, (int)info->cls,
+                                         info->text, info->remedy));
   return list;
 }
 
@@ -72,8 +79,9 @@ static PyObject *statuses(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)
   PyObject *list = PyList_New(0);
   const stw_status_info *info;
   for (size_t i = 0; list && (info = stw_status_at(i)) != NULL; i++)
-    list = grow(list, Py_BuildValue("(isNss)", (int)info->status, info->name,
-                                    PyBool_FromLong(info->retryable), info->text, info->remedy));
+    list =
+        core_grow(list, Py_BuildValue("(isNss)", (int)info->status, info->name,
+                                      PyBool_FromLong(info->retryable), info->text, info->remedy));
   return list;
 }
 
@@ -84,9 +92,9 @@ static PyObject *metrics(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
   PyObject *list = PyList_New(0);
   const stw_metric_info *info;
   for (size_t i = 0; list && (info = stw_metric_at(i)) != NULL; i++)
-    list = grow(list, Py_BuildValue("(sNss)", info->name,
-                                    PyBool_FromLong(info->type == STW_METRIC_COUNTER), info->unit,
-                                    info->text));
+    list = core_grow(list, Py_BuildValue("(sNss)", info->name,
+                                         PyBool_FromLong(info->type == STW_METRIC_COUNTER),
+                                         info->unit, info->text));
   return list;
 }
 
@@ -120,10 +128,10 @@ static PyObject *options(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
   PyObject *list = PyList_New(0);
   const stw_option *option;
   for (size_t i = 0; list && (option = stw_option_at(i)) != NULL; i++)
-    list = grow(list, Py_BuildValue("(ssssssNN)", option->name, type_name(option->type),
-                                    option->unit, option->default_value, option->range,
-                                    option->text, PyBool_FromLong(option->is_secret),
-                                    PyBool_FromLong(option->is_face)));
+    list = core_grow(list, Py_BuildValue("(ssssssNN)", option->name, type_name(option->type),
+                                         option->unit, option->default_value, option->range,
+                                         option->text, PyBool_FromLong(option->is_secret),
+                                         PyBool_FromLong(option->is_face)));
   return list;
 }
 
