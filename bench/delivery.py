@@ -24,9 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import delivery_faults
-from report import Report, figure
+from report import Report
 from rich.console import Console
-from rich.table import Table
 
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
@@ -102,15 +101,6 @@ def run_faults(report: Report, console: Console) -> None:
     asyncio.run(delivery_faults.run(report, names))
 
 
-def show(report: Report, console: Console) -> None:
-    table = Table(title="bench delivery")
-    for name in ("case", "subject", "metric", "value", "unit"):
-        table.add_column(name, justify="right" if name == "value" else "left")
-    for row in report.rows:
-        table.add_row(row["case"], row["subject"], row["metric"], figure(row["value"]), row["unit"])
-    console.print(table)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", choices=CASES, help="measure this case only")
@@ -128,11 +118,7 @@ def main() -> int:
         run_session(report, options.rounds)
     if "faults" in wanted:
         run_faults(report, console)
-    show(report, console)
-    if options.json:
-        report.write(options.json)
-    cases = {row["case"] for row in report.rows}
-    return 1 if options.check and report.check(console, cases) else 0
+    return report.finish(console, options.json, options.check)
 
 
 if __name__ == "__main__":

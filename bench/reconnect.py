@@ -29,9 +29,8 @@ from pathlib import Path
 import redis
 from peers.fault_proxy import FaultProxy
 from peers.process import PeerProcess, start, start_echo
-from report import Report, figure
+from report import Report
 from rich.console import Console
-from rich.table import Table
 
 BENCH = Path(__file__).resolve().parent
 INTERVAL_S, TIMEOUT_S = 1.0, 1.0
@@ -295,15 +294,6 @@ async def run(report: Report, wanted: list[str], rounds: int, console: Console) 
             await measure(report, case, rounds)
 
 
-def show(report: Report, console: Console) -> None:
-    table = Table(title="bench reconnect")
-    for name in ("case", "subject", "metric", "value", "unit"):
-        table.add_column(name, justify="right" if name == "value" else "left")
-    for row in report.rows:
-        table.add_row(row["case"], row["subject"], row["metric"], figure(row["value"]), row["unit"])
-    console.print(table)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = [*CASES, "drain"]
@@ -314,11 +304,7 @@ def main() -> int:
     options = parser.parse_args()
     console, report = Console(), Report("reconnect")
     asyncio.run(run(report, options.only or names, options.rounds, console))
-    show(report, console)
-    if options.json:
-        report.write(options.json)
-    cases = {row["case"] for row in report.rows}
-    return 1 if options.check and report.check(console, cases) else 0
+    return report.finish(console, options.json, options.check)
 
 
 if __name__ == "__main__":

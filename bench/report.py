@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TypedDict
 
@@ -49,6 +49,24 @@ class Report:
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(self.rows, indent=1) + "\n")
+
+    def show(self, console: Console, title: str, rows: Iterable[Row]) -> None:
+        """Prints rows as they are."""
+        table = Table(title=title)
+        for name in ("case", "subject", "metric", "value", "unit"):
+            table.add_column(name, justify="right" if name == "value" else "left")
+        for row in rows:
+            value = figure(row["value"])
+            table.add_row(row["case"], row["subject"], row["metric"], value, row["unit"])
+        console.print(table)
+
+    def finish(self, console: Console, json_path: Path | None, check: bool) -> int:
+        """Shows and writes all rows, and holds them against the floors; returns the exit status."""
+        self.show(console, f"bench {self.bench}", self.rows)
+        if json_path:
+            self.write(json_path)
+        cases = {row["case"] for row in self.rows}
+        return 1 if check and self.check(console, cases) else 0
 
     def check(self, console: Console, cases: Collection[str]) -> int:
         """Prints each floor of these cases with its value; returns how many are missed."""

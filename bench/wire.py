@@ -383,11 +383,7 @@ def show(console: Console, report: Report, run: Run, cases: Iterable[Case]) -> N
 
     extras = [row for row in report.rows if row["case"] in EXTRAS]
     if extras:
-        table = Table("case", "subject", "metric", "value", "unit", title="wire: other costs")
-        for row in extras:
-            value = figure(row["value"])
-            table.add_row(row["case"], row["subject"], row["metric"], value, row["unit"])
-        console.print(table)
+        report.show(console, "wire: other costs", extras)
     for (name, subject_name), why in run.failures.items():
         console.print(f"no figure for {name}, {subject_name}: {why}", style="red")
 
