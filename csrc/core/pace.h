@@ -20,6 +20,9 @@ struct stwi_random {
   uint64_t state[4];
 };
 void stwi_random_seed(struct stwi_random *random, uint64_t seed);
+/* The seed of one of the streams of one of many: unlike for near numbers, the same whatever the
+ * order in which they are asked for. */
+uint64_t stwi_random_stream(uint64_t master, uint64_t client, uint64_t stream);
 uint64_t stwi_random_next(struct stwi_random *random);
 /* Uniform in [0, bound); 0 for bound 0. */
 uint64_t stwi_random_below(struct stwi_random *random, uint64_t bound);

@@ -12,6 +12,13 @@ static uint64_t rotate(uint64_t value, unsigned bits) {
   return (value << bits) | (value >> (64 - bits));
 }
 
+uint64_t stwi_random_stream(uint64_t master, uint64_t client, uint64_t stream) {
+  uint64_t state = master;
+  state = splitmix(&state) + client;
+  state = splitmix(&state) + stream;
+  return splitmix(&state);
+}
+
 void stwi_random_seed(struct stwi_random *random, uint64_t seed) {
   for (unsigned i = 0; i < 4; i++)
     random->state[i] = splitmix(&seed);

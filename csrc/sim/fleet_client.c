@@ -382,7 +382,7 @@ stw_status stwi_fleet_client_run(const struct stwi_fleet_options *options, uint6
   stwi_fleet_server_init(&client->server, &client->world);
   stwi_effects_init(&client->effects);
   stwi_random_seed(&client->random,
-                   stwi_path_seed(options->seed, number, STWI_FLEET_STREAM_CLIENT));
+                   stwi_random_stream(options->seed, number, STWI_FLEET_STREAM_CLIENT));
   const stw_status status = live(client, options, why);
   stwi_fleet_world_fini(&client->world);
   stwi_fleet_server_fini(&client->server);

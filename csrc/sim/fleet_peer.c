@@ -193,7 +193,8 @@ stw_status stwi_fleet_peer_run(const struct stwi_fleet_options *options,
   stwi_fleet_world_init(&peer->world, options, client, tally, log);
   peer->heartbeat = stwi_fleet_peer_heartbeat(row, options->interval_ns);
   stwi_peer_init(&peer->retry, row->kind);
-  stwi_random_seed(&peer->random, stwi_path_seed(options->seed, client, STWI_FLEET_STREAM_CLIENT));
+  stwi_random_seed(&peer->random,
+                   stwi_random_stream(options->seed, client, STWI_FLEET_STREAM_CLIENT));
   peer->ping_at = peer->pong_by = peer->kernel_at = STWI_NEVER;
   dial(peer);
   stwi_fleet_world_run(&peer->world, &policy, peer);

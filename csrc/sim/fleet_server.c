@@ -15,8 +15,8 @@ void stwi_fleet_server_init(struct stwi_fleet_server *server, struct stwi_fleet_
   server->world = world;
   const stw_session_options options = {.struct_size = sizeof options, .takes_optimistic = true};
   stwi_server_init(&server->role, &options);
-  stwi_random_seed(&server->random,
-                   stwi_path_seed(world->options->seed, world->client, STWI_FLEET_STREAM_SERVER));
+  stwi_random_seed(&server->random, stwi_random_stream(world->options->seed, world->client,
+                                                       STWI_FLEET_STREAM_SERVER));
 }
 
 void stwi_fleet_server_fini(struct stwi_fleet_server *server) {

@@ -111,7 +111,7 @@ void stwi_fleet_world_init(struct stwi_fleet_world *world, const struct stwi_fle
   for (unsigned way = 0; way < 2; way++) {
     const uint64_t stream =
         way == STWI_FLEET_TO_CLIENT ? STWI_FLEET_STREAM_DOWN : STWI_FLEET_STREAM_UP;
-    stwi_random_seed(&world->talk[way], stwi_path_seed(options->seed, client, stream));
+    stwi_random_seed(&world->talk[way], stwi_random_stream(options->seed, client, stream));
     next_talk(world, way);
   }
   stwi_fleet_tally_begin(tally);

@@ -33,18 +33,6 @@ struct run {
   struct stwi_hint hint; /* of the close that dropped them */
 };
 
-/* The finalizer of splitmix64, over the three numbers one after the other. */
-static uint64_t mix(uint64_t state, uint64_t value) {
-  uint64_t z = state + 0x9e3779b97f4a7c15u + value;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-
-uint64_t stwi_herd_seed(uint64_t master, uint64_t client, uint64_t stream) {
-  return mix(mix(mix(0, master), client), stream);
-}
-
 stwi_time stwi_herd_optimum(const struct stwi_herd_config *config) {
   return config->down_ns + config->clients * STWI_S / config->capacity;
 }
@@ -66,7 +54,7 @@ static void note(struct stwi_herd *herd, struct stwi_herd_moment moment,
     herd->config.log[herd->attempts] = (struct stwi_herd_attempt){moment.at, moment.client, answer};
   herd->attempts++;
   herd->seconds[moment.at / STWI_S].attempts++;
-  herd->digest += stwi_herd_seed(moment.at, moment.client, answer);
+  herd->digest += stwi_random_stream(moment.at, moment.client, answer);
 }
 
 static void reconnect(struct stwi_herd *herd, stwi_time at) {
@@ -173,7 +161,7 @@ static void live(struct run *run) {
   run->hint = stwi_hint_parse(reason, strlen(reason));
   for (uint32_t i = 0; i < config->clients; i++) {
     struct client *client = &run->clients[i];
-    stwi_random_seed(&client->random, stwi_herd_seed(config->seed, i, STREAM_CLIENT));
+    stwi_random_seed(&client->random, stwi_random_stream(config->seed, i, STREAM_CLIENT));
     stwi_herd_queue_add(&run->queue, i, lost(run, client));
   }
   struct stwi_herd_moment moment;

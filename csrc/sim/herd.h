@@ -66,9 +66,6 @@ struct stwi_herd {
   uint64_t digest; /* of every attempt, whatever the order of computing them */
 };
 
-/* The seed of one stream of one client; shared by nobody else. */
-uint64_t stwi_herd_seed(uint64_t master, uint64_t client, uint64_t stream);
-
 /* When the last client could be back at best: down + N / C. */
 stwi_time stwi_herd_optimum(const struct stwi_herd_config *config);
 

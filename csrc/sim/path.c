@@ -71,17 +71,6 @@ const struct stwi_path_profile *stwi_path_profile_at(size_t index) {
 
 /* ---- random shapes ---- */
 
-static uint64_t mix(uint64_t z) {
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-
-uint64_t stwi_path_seed(uint64_t seed, uint64_t client, uint64_t stream) {
-  const uint64_t golden = 0x9e3779b97f4a7c15u;
-  return mix(mix(mix(seed + golden) + client + golden) + stream + golden);
-}
-
 double stwi_path_uniform(struct stwi_random *random) {
   return (double)(stwi_random_next(random) >> 11) * 0x1p-53;
 }
@@ -143,12 +132,12 @@ void stwi_path_init(struct stwi_path *path, const struct stwi_path_profile *prof
   memset(path, 0, sizeof *path);
   path->profile = profile;
   for (unsigned i = 0; i < STWI_PATH_SOURCE_COUNT; i++) {
-    stwi_random_seed(&path->streams[i].random, stwi_path_seed(seed, client, i));
+    stwi_random_seed(&path->streams[i].random, stwi_random_stream(seed, client, i));
     path->streams[i].due = next_fault(path, (enum stwi_path_source)i, 0);
   }
-  stwi_random_seed(&path->dice, stwi_path_seed(seed, client, STREAM_PLACE));
+  stwi_random_seed(&path->dice, stwi_random_stream(seed, client, STREAM_PLACE));
   path->is_behind_proxy = stwi_path_uniform(&path->dice) < BEHIND_PROXY;
-  stwi_random_seed(&path->dice, stwi_path_seed(seed, client, STREAM_DICE));
+  stwi_random_seed(&path->dice, stwi_random_stream(seed, client, STREAM_DICE));
 }
 
 void stwi_path_replay(struct stwi_path *path, const struct stwi_path_step *steps, size_t count) {

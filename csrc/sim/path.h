@@ -83,8 +83,6 @@ struct stwi_path {
   bool is_behind_proxy;
 };
 
-/* The seed of one stream of one client. */
-uint64_t stwi_path_seed(uint64_t seed, uint64_t client, uint64_t stream);
 /* Uniform in [0, 1), and the usual shapes on top of it. */
 double stwi_path_uniform(struct stwi_random *random);
 uint64_t stwi_path_exponential(struct stwi_random *random, double mean_ns);

@@ -76,7 +76,7 @@ static void seed_and_client_make_the_path(void **unused) {
   assert_true(digest(1, 2) == digest(1, 2));
   assert_true(digest(1, 2) != digest(2, 1));
   assert_true(digest(1, 2) != digest(1, 3));
-  assert_true(stwi_path_seed(1, 2, 3) != stwi_path_seed(1, 3, 2));
+  assert_true(stwi_random_stream(1, 2, 3) != stwi_random_stream(1, 3, 2));
 }
 
 /* Medians of 20,001 draws, and the share of gaps beyond 2 s: 2^-1.9. */

@@ -270,9 +270,9 @@ static void a_client_is_the_same_in_a_larger_herd(void **unused) {
 
 static void every_stream_has_a_seed_of_its_own(void **unused) {
   (void)unused;
-  assert_int_not_equal(stwi_herd_seed(1, 2, 3), stwi_herd_seed(2, 1, 3));
-  assert_int_not_equal(stwi_herd_seed(1, 2, 3), stwi_herd_seed(1, 3, 2));
-  assert_int_not_equal(stwi_herd_seed(0, 0, 0), stwi_herd_seed(0, 0, 1));
+  assert_int_not_equal(stwi_random_stream(1, 2, 3), stwi_random_stream(2, 1, 3));
+  assert_int_not_equal(stwi_random_stream(1, 2, 3), stwi_random_stream(1, 3, 2));
+  assert_int_not_equal(stwi_random_stream(0, 0, 0), stwi_random_stream(0, 0, 1));
 }
 
 /* ---- the ABI ---- */

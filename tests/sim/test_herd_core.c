@@ -121,7 +121,7 @@ static void open_process(struct life *life, uint32_t client) {
   struct stwi_input input = {.kind = STWI_IN_OPEN};
   input.u.open.config = config;
   input.u.open.stream = 2;
-  input.u.open.seed = stwi_herd_seed(life->config.seed, client, 0);
+  input.u.open.seed = stwi_random_stream(life->config.seed, client, 0);
   step(life, client, &input, OPENED);
   ready(life, client);
   step(life, client, &(struct stwi_input){.kind = STWI_IN_TURN}, OPENED + 3 * STWI_S);
