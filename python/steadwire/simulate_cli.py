@@ -9,7 +9,6 @@ import argparse
 import json
 import math
 import os
-import signal
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from steadwire import simulate_fleet_cli
+from steadwire._simulate import CLIENTS_MAX, OK, SEEDS_MAX, UNWRITTEN, interruptible, names_in
 from steadwire._table import columns
 from steadwire._units import seconds
 from steadwire.errors import ConfigError
@@ -26,11 +26,7 @@ from steadwire.sim import Herd, herd, policies
 from steadwire.sim.export import check_target, write
 from steadwire.sim.herd import SERVERS
 
-OK, UNWRITTEN = range(2)
-
-CLIENTS_MAX = 10_000_000
 CAPACITY_MAX = 1_000_000
-SEEDS_MAX = 10_000
 ALONE_ABOVE = 2_000_000
 """Larger herds are lived one at a time: each of them takes 200 bytes a client."""
 
@@ -123,11 +119,8 @@ def _run_herd(arguments: argparse.Namespace) -> int:
     )
     jobs = [(name, one) for name in _chosen(arguments.policies) for one in seeds]
     workers = 1 if clients > ALONE_ABOVE else os.cpu_count() or 1
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # the engine computes for seconds
-    try:
+    with interruptible():
         herds = list(_lived(jobs, run, workers))
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
     report = _report(herds, seeds)
     if arguments.json:
         print(json.dumps(report))
@@ -160,12 +153,10 @@ def _chosen(text: str | None) -> list[str]:
     known = [policy.name for policy in policies()]
     if text is None:
         return known
-    chosen = list(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
+    chosen = names_in(text, known)
     for name in chosen:
         if name not in known:
             raise ConfigError(f"--policies: {name!r} is none of {', '.join(known)}")
-    if not chosen:
-        raise ConfigError(f"--policies names none of {', '.join(known)}")
     return chosen
 
 

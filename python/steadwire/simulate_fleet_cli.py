@@ -6,7 +6,6 @@ import argparse
 import csv
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from steadwire._simulate import CLIENTS_MAX, OK, SEEDS_MAX, UNWRITTEN, interruptible, names_in
 from steadwire._table import columns
 from steadwire.errors import ConfigError
 from steadwire.sim.fleet import (
@@ -30,8 +30,7 @@ from steadwire.sim.fleet import (
 )
 from steadwire.sim.traces import Trace, load
 
-OK, UNWRITTEN = range(2)
-CLIENTS_MAX, SEEDS_MAX, JOBS_MAX = 10_000_000, 10_000, 1024
+JOBS_MAX = 1024
 ENDINGS = (".csv", ".json")
 
 HEADINGS = (
@@ -145,16 +144,12 @@ def _run(arguments: argparse.Namespace, shares: dict[str, int], world: World) ->
 def _simulated(worlds: Sequence[World], shares: dict[str, int], jobs: int) -> list[Fleet]:
     """One fleet for each policy and profile, its seeds added up."""
     whole: dict[tuple[str, str], Fleet] = {}
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # the engine computes for seconds on end
-    try:
-        with ProcessPoolExecutor(jobs) as pool:
-            for profile, clients in shares.items():
-                chosen = [world for world in worlds if world.profile == profile]
-                for one in simulate(chosen, clients, pool):
-                    key = (one.policy, one.profile)
-                    whole[key] = whole[key] + one if key in whole else one
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with interruptible(), ProcessPoolExecutor(jobs) as pool:
+        for profile, clients in shares.items():
+            chosen = [world for world in worlds if world.profile == profile]
+            for one in simulate(chosen, clients, pool):
+                key = (one.policy, one.profile)
+                whole[key] = whole[key] + one if key in whole else one
     return [whole[key] for key in dict.fromkeys((w.policy, w.profile) for w in worlds)]
 
 
@@ -219,10 +214,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 def _chosen(text: str) -> list[str]:
     if text == "all":
         return list(POLICIES)
-    chosen = list(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
-    if not chosen:
-        raise ConfigError(f"--policies names none of {', '.join(POLICIES)}")
-    return chosen
+    return names_in(text, POLICIES)
 
 
 def _days(text: str) -> float:
