@@ -20,6 +20,21 @@ static void free_list(char **list) {
   stwi_free(list);
 }
 
+bool stwi_conn_config_fill(struct stwi_conn_config *config) {
+  char **const texts[] = {&config->name,        &config->subprotocols, &config->ca_file,
+                          &config->client_cert, &config->client_key,   &config->server_name,
+                          &config->proxy,       &config->outbox_path};
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    if (*texts[i] != NULL)
+      continue;
+    *texts[i] = stwi_alloc(1);
+    if (*texts[i] == NULL)
+      return false;
+    **texts[i] = '\0';
+  }
+  return true;
+}
+
 void stwi_conn_config_free(struct stwi_conn_config *config) {
   if (config == NULL)
     return;

@@ -89,6 +89,8 @@ struct stwi_conn_config {
   size_t cause_count;
 };
 
+/* Gives every string that is NULL its "".  False without memory: free it as it is. */
+bool stwi_conn_config_fill(struct stwi_conn_config *config);
 void stwi_conn_config_free(struct stwi_conn_config *config); /* NULL is fine */
 
 /* Parses ws:// or wss:// (RFC 6455 section 3).  Userinfo is refused: E_URL.  On failure *why is a

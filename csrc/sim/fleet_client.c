@@ -30,22 +30,6 @@ struct client {
 
 /* ---- set-up ---- */
 
-static char *copy(const char *text) {
-  const size_t size = strlen(text) + 1;
-  char *out = stwi_alloc(size);
-  return out == NULL ? NULL : memcpy(out, text, size);
-}
-
-static bool fill_texts(struct stwi_conn_config *config) {
-  char **const texts[] = {&config->name,        &config->subprotocols, &config->ca_file,
-                          &config->client_cert, &config->client_key,   &config->server_name,
-                          &config->proxy};
-  bool is_whole = true;
-  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-    is_whole &= (*texts[i] = copy("")) != NULL;
-  return is_whole;
-}
-
 static bool fill_url(struct stwi_conn_config *config) {
   const char *why;
   config->urls = stwi_alloc(sizeof *config->urls);
@@ -76,7 +60,7 @@ static struct stwi_conn_config *make_config(const struct stwi_fleet_options *opt
       .credentials_timeout_ns = 5 * STWI_S,
       .profile = STWI_PROFILE_SESSION,
   };
-  if (fill_texts(config) && fill_url(config))
+  if (stwi_conn_config_fill(config) && fill_url(config))
     return config;
   stwi_conn_config_free(config);
   return NULL;

@@ -52,9 +52,32 @@ static void half_made_configs_can_be_freed(void **unused) {
   assert_int_equal(failing_mem_live, 0);
 }
 
+static void what_is_not_set_is_empty_and_what_is_stays(void **unused) {
+  (void)unused;
+  struct stwi_conn_config *config = empty();
+  config->proxy = text("proxy:3128");
+  assert_true(stwi_conn_config_fill(config));
+  assert_string_equal(config->proxy, "proxy:3128");
+  char *const filled[] = {config->name,        config->subprotocols, config->ca_file,
+                          config->client_cert, config->client_key,   config->server_name,
+                          config->outbox_path};
+  for (size_t i = 0; i < sizeof filled / sizeof filled[0]; i++)
+    assert_string_equal(filled[i], "");
+  stwi_conn_config_free(config);
+  for (long succeed = 0; succeed < 8; succeed++) {
+    config = empty();
+    failing_mem_after = succeed;
+    assert_false(stwi_conn_config_fill(config));
+    failing_mem_after = -1;
+    stwi_conn_config_free(config);
+  }
+  assert_int_equal(failing_mem_live, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(everything_a_config_owns_is_freed),
+      cmocka_unit_test(what_is_not_set_is_empty_and_what_is_stays),
       cmocka_unit_test(half_made_configs_can_be_freed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

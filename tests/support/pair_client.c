@@ -27,13 +27,6 @@ static void add_url(struct stwi_conn_config *config, const char *text) {
 static struct stwi_conn_config *make_config(void) {
   struct stwi_conn_config *config = stwi_alloc(sizeof *config);
   *config = (struct stwi_conn_config){
-      .name = copy_text(""),
-      .subprotocols = copy_text(""),
-      .ca_file = copy_text(""),
-      .client_cert = copy_text(""),
-      .client_key = copy_text(""),
-      .server_name = copy_text(""),
-      .proxy = copy_text(""),
       .urls = stwi_alloc(NODES * sizeof *config->urls),
       .open_timeout_ns = STWI_S,
       .close_timeout_ns = STWI_S,
@@ -56,6 +49,8 @@ static struct stwi_conn_config *make_config(void) {
       .ready_timeout_ns = STWI_S,
       .credentials_timeout_ns = STWI_S,
   };
+  if (!stwi_conn_config_fill(config))
+    abort();
   memcpy(config->inbound_from, w.cursor, sizeof w.cursor);
   add_url(config, "ws://0/");
   if (!w.plan.has_one_node)

@@ -191,13 +191,6 @@ bool world_run_settled(struct world *world, uint32_t conn, uint64_t for_ns) {
 
 /* ---- the host ---- */
 
-static char *copy_text(const char *text) {
-  char *copy = stwi_alloc(strlen(text) + 1);
-  if (copy != NULL)
-    memcpy(copy, text, strlen(text) + 1);
-  return copy;
-}
-
 static size_t words_in(const char *names) {
   size_t count = 0;
   for (const char *at = names; *at != '\0'; at++)
@@ -221,13 +214,6 @@ static void parse_urls(struct stwi_conn_config *config, const char *names) {
 struct stwi_conn_config *world_config(const char *names) {
   struct stwi_conn_config *config = stwi_alloc(sizeof *config);
   *config = (struct stwi_conn_config){
-      .name = copy_text(""),
-      .subprotocols = copy_text(""),
-      .ca_file = copy_text(""),
-      .client_cert = copy_text(""),
-      .client_key = copy_text(""),
-      .server_name = copy_text(""),
-      .proxy = copy_text(""),
       .open_timeout_ns = 5 * STWI_S,
       .close_timeout_ns = 5 * STWI_S,
       .heartbeat_interval_ns = 15 * STWI_S,
@@ -242,6 +228,8 @@ struct stwi_conn_config *world_config(const char *names) {
       .ready_timeout_ns = 5 * STWI_S,
       .credentials_timeout_ns = 5 * STWI_S,
   };
+  if (!stwi_conn_config_fill(config))
+    abort();
   parse_urls(config, names);
   return config;
 }
