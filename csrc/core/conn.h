@@ -371,6 +371,8 @@ bool stwi_conn_store_is_well(const struct stwi_conn *conn);
 /* Applies what ends a wait, but not the endpoint's budget: without a token the next attempt is
  * moved to when there is one. */
 void stwi_conn_try(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause);
+/* The active link is given up for want of an answer: `detail` says of which. */
+void stwi_conn_call_dead(struct stwi_conn *conn, const char *detail);
 void stwi_conn_timers(struct stwi_conn *conn);
 stwi_time stwi_conn_deadline(const struct stwi_conn *conn);
 stwi_time stwi_barrier_due(const struct stwi_conn *conn);

@@ -52,10 +52,7 @@ static void give_up(struct stwi_conn *conn, uint64_t silence_ns) {
   snprintf(detail, sizeof detail,
            "the peer's kernel has acknowledged nothing for %llu ms on link %u",
            (unsigned long long)(silence_ns / STWI_MS), conn->active->gen);
-  stwi_conn_detail(conn, detail);
-  conn->lost_cause = STW_CAUSE_HEARTBEAT_TIMEOUT;
-  conn->metrics[STW_METRIC_LINKS_LOST]++;
-  stwi_conn_apply(conn, STWI_LINK_PULSE_DEAD, STW_CAUSE_HEARTBEAT_TIMEOUT);
+  stwi_conn_call_dead(conn, detail);
 }
 
 static void clear(struct stwi_conn *conn, struct stwi_link *link) {

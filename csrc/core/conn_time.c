@@ -160,17 +160,21 @@ static void stable_timer(struct stwi_conn *conn) {
   stwi_credentials_accepted(&conn->credentials);
 }
 
+void stwi_conn_call_dead(struct stwi_conn *conn, const char *detail) {
+  conn->lost_cause = STW_CAUSE_HEARTBEAT_TIMEOUT;
+  conn->metrics[STW_METRIC_LINKS_LOST]++;
+  stwi_conn_detail(conn, detail);
+  stwi_conn_apply(conn, STWI_LINK_PULSE_DEAD, STW_CAUSE_HEARTBEAT_TIMEOUT);
+}
+
 static void pulse_dead(struct stwi_conn *conn) {
   struct stwi_link *link = conn->active;
   stwi_conn_learn_mute(conn, link);
   stwi_conn_learn_slow(conn, link);
-  conn->lost_cause = STW_CAUSE_HEARTBEAT_TIMEOUT;
-  conn->metrics[STW_METRIC_LINKS_LOST]++;
   char detail[120];
   snprintf(detail, sizeof detail, "no answer for %llu ms on link %u",
            (unsigned long long)((conn->core->now - conn->since) / STWI_MS), link->gen);
-  stwi_conn_detail(conn, detail);
-  stwi_conn_apply(conn, STWI_LINK_PULSE_DEAD, STW_CAUSE_HEARTBEAT_TIMEOUT);
+  stwi_conn_call_dead(conn, detail);
 }
 
 static void pulse_late(struct stwi_conn *conn) {
