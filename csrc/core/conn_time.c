@@ -329,9 +329,6 @@ void stwi_conn_timers(struct stwi_conn *conn) {
   closing_timer(conn);
 }
 
-static stwi_time earlier(stwi_time a, stwi_time b) {
-  return a < b ? a : b;
-}
 static stwi_time or_never(stwi_time at) {
   return at == 0 ? STWI_NEVER : at;
 }
@@ -342,9 +339,9 @@ static stwi_time attempts_deadline(const struct stwi_conn *conn) {
     const struct stwi_link *link = conn->attempts[i];
     if (link == NULL)
       continue;
-    first = earlier(first, link->dialled_at + patience_of(conn, link));
+    first = stwi_earlier(first, link->dialled_at + patience_of(conn, link));
     if (may_race(conn, link))
-      first = earlier(first, link->phase_since + STWI_ATTEMPT_SILENCE);
+      first = stwi_earlier(first, link->phase_since + STWI_ATTEMPT_SILENCE);
   }
   return first;
 }
@@ -354,8 +351,8 @@ static stwi_time active_deadline(const struct stwi_conn *conn) {
   if (link == NULL)
     return STWI_NEVER;
   if (link->phase == STW_PHASE_OPENING) {
-    return earlier(link->phase_since + conn->config->ready_timeout_ns,
-                   stwi_conn_session_deadline(conn));
+    return stwi_earlier(link->phase_since + conn->config->ready_timeout_ns,
+                        stwi_conn_session_deadline(conn));
   }
   if (link->phase == STW_PHASE_RESUME)
     return link->phase_since + conn->config->open_timeout_ns;
@@ -364,11 +361,11 @@ static stwi_time active_deadline(const struct stwi_conn *conn) {
   stwi_time now = conn->core->now;
   bool may_ask = stwi_conn_may_ask(conn);
   stwi_time first = may_ask ? stwi_pulse_deadline(&conn->pulse, now) : STWI_NEVER;
-  first = earlier(first, stwi_conn_session_deadline(conn));
+  first = stwi_earlier(first, stwi_conn_session_deadline(conn));
   bool is_asked = conn->pulse.asked_at != 0; /* by a stuck write at the latest */
   if (!link->is_writing || !is_asked)
-    first = earlier(first, stwi_barrier_due(conn));
-  return earlier(first, stable_at(conn));
+    first = stwi_earlier(first, stwi_barrier_due(conn));
+  return stwi_earlier(first, stable_at(conn));
 }
 
 static stwi_time closing_deadline(const struct stwi_conn *conn) {
@@ -382,20 +379,20 @@ static stwi_time closing_deadline(const struct stwi_conn *conn) {
 stwi_time stwi_conn_deadline(const struct stwi_conn *conn) {
   if (conn->has_ended)
     return STWI_NEVER;
-  stwi_time first =
-      earlier(conn->lanes[STW_LANE_DATA].next_expiry, conn->lanes[STW_LANE_CONTROL].next_expiry);
-  first = earlier(first, conn->parked.next_expiry);
-  first = earlier(first, or_never(conn->dial_at));
-  first = earlier(first, or_never(conn->next_at));
-  first = earlier(first, or_never(conn->hint_due));
+  stwi_time first = stwi_earlier(conn->lanes[STW_LANE_DATA].next_expiry,
+                                 conn->lanes[STW_LANE_CONTROL].next_expiry);
+  first = stwi_earlier(first, conn->parked.next_expiry);
+  first = stwi_earlier(first, or_never(conn->dial_at));
+  first = stwi_earlier(first, or_never(conn->next_at));
+  first = stwi_earlier(first, or_never(conn->hint_due));
   if (conn->credentials.is_waiting)
-    first = earlier(first, conn->credentials.deadline);
-  first = earlier(first, attempts_deadline(conn));
-  first = earlier(first, active_deadline(conn));
-  first = earlier(first, unasked_end(conn));
-  first = earlier(first, stwi_conn_kernel_deadline(conn));
-  first = earlier(first, stale_at(conn));
+    first = stwi_earlier(first, conn->credentials.deadline);
+  first = stwi_earlier(first, attempts_deadline(conn));
+  first = stwi_earlier(first, active_deadline(conn));
+  first = stwi_earlier(first, unasked_end(conn));
+  first = stwi_earlier(first, stwi_conn_kernel_deadline(conn));
+  first = stwi_earlier(first, stale_at(conn));
   if (stwi_conn_is_live(conn))
-    first = earlier(first, or_never(conn->refresh_at));
-  return earlier(first, closing_deadline(conn));
+    first = stwi_earlier(first, or_never(conn->refresh_at));
+  return stwi_earlier(first, closing_deadline(conn));
 }

@@ -17,6 +17,9 @@ struct stwi_conn_config;
 /* Nanoseconds of CLOCK_MONOTONIC (or of virtual time). */
 typedef uint64_t stwi_time;
 #define STWI_NEVER UINT64_MAX
+static inline stwi_time stwi_earlier(stwi_time a, stwi_time b) {
+  return a < b ? a : b;
+}
 #define STWI_US 1000ull
 #define STWI_MS 1000000ull
 #define STWI_S 1000000000ull

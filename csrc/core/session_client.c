@@ -498,6 +498,6 @@ stwi_time stwi_sclient_deadline(const struct stwi_session_client *client) {
     return 0;
   stwi_time at = STWI_NEVER;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
-    at = client->in[lane].ack.at < at ? client->in[lane].ack.at : at;
+    at = stwi_earlier(at, client->in[lane].ack.at);
   return at;
 }

@@ -91,14 +91,17 @@ static void on_dial(struct client *client, const struct stwi_effect *effect) {
     client->server.broken = "more links at once than the core may have";
 }
 
+static bool is_lone_ping(const struct stwi_effect *write) {
+  return write->u.write.size == PING_BYTES && write->u.write.data[0] == PING_HEAD;
+}
+
 static void on_write(struct client *client, const struct stwi_effect *effect) {
   struct stwi_fleet_world *world = &client->world;
   const uint32_t link = stwi_fleet_find(&world->wire, effect->link);
   client->writable = effect->link;
   if (link == STWI_FLEET_LINKS_MAX)
     return;
-  const bool is_ping = effect->u.write.size == PING_BYTES && effect->u.write.data[0] == PING_HEAD;
-  if (is_ping)
+  if (is_lone_ping(effect))
     stwi_fleet_heartbeat(world, effect->u.write.size);
   stwi_fleet_send(&world->wire, world->now, link, STWI_FLEET_TO_SERVER, effect->u.write.data,
                   effect->u.write.size);
@@ -188,8 +191,7 @@ static bool owes_writable(const struct client *client) {
   const size_t count = client->effects.count;
   for (size_t i = 0; i < count; i++) {
     const struct stwi_effect *effect = &client->effects.items[i];
-    if (effect->kind == STWI_FX_WRITE &&
-        (effect->u.write.size != PING_BYTES || effect->u.write.data[0] != PING_HEAD))
+    if (effect->kind == STWI_FX_WRITE && !is_lone_ping(effect))
       return true;
   }
   return false;
@@ -215,15 +217,11 @@ static void step(struct client *client, const struct stwi_input *input) {
   client->due = stwi_core_deadline(client->core);
 }
 
-static stwi_time earlier(stwi_time a, stwi_time b) {
-  return a < b ? a : b;
-}
-
 static stwi_time due(void *of) {
   const struct client *client = of;
   if (client->server.broken != NULL)
     return STWI_NEVER;
-  return earlier(client->due, stwi_fleet_server_due(&client->server));
+  return stwi_earlier(client->due, stwi_fleet_server_due(&client->server));
 }
 
 static void timer(void *of) {

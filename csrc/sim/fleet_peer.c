@@ -87,14 +87,10 @@ static stwi_time patience_end(const struct peer *peer) {
   return is_dialling ? peer->began + peer->retry.peer->patience_ns : STWI_NEVER;
 }
 
-static stwi_time earlier(stwi_time a, stwi_time b) {
-  return a < b ? a : b;
-}
-
 static stwi_time due(void *of) {
   const struct peer *peer = of;
-  const stwi_time link = earlier(peer->ping_at, earlier(peer->pong_by, peer->kernel_at));
-  return earlier(link, earlier(peer->dial_at, patience_end(peer)));
+  const stwi_time link = stwi_earlier(peer->ping_at, stwi_earlier(peer->pong_by, peer->kernel_at));
+  return stwi_earlier(link, stwi_earlier(peer->dial_at, patience_end(peer)));
 }
 
 static void timer(void *of) {
@@ -104,7 +100,7 @@ static void timer(void *of) {
     dial(peer);
   } else if (patience_end(peer) <= now) {
     lost(peer);
-  } else if (earlier(peer->pong_by, peer->kernel_at) <= now) {
+  } else if (stwi_earlier(peer->pong_by, peer->kernel_at) <= now) {
     stwi_fleet_noticed(&peer->world, true);
     lost(peer);
   } else {

@@ -20,25 +20,21 @@ void stwi_fleet_wire_fini(struct stwi_fleet_wire *wire) {
   wire->packet_count = wire->packet_capacity = 0;
 }
 
-static stwi_time earlier(stwi_time a, stwi_time b) {
-  return a < b ? a : b;
-}
-
 static stwi_time flow_due(const struct stwi_fleet_flow *flow) {
   stwi_time due = flow->exchanges > 0 ? flow->due : STWI_NEVER;
   for (unsigned way = 0; way < 2; way++)
     if (flow->lanes[way].retry_at != 0)
-      due = earlier(due, flow->lanes[way].retry_at);
+      due = stwi_earlier(due, flow->lanes[way].retry_at);
   return due;
 }
 
 static void find_due(struct stwi_fleet_wire *wire) {
   stwi_time due = STWI_NEVER;
   for (size_t i = 0; i < wire->packet_count; i++)
-    due = earlier(due, wire->packets[i].at);
+    due = stwi_earlier(due, wire->packets[i].at);
   for (uint32_t i = 0; i < STWI_FLEET_LINKS_MAX; i++)
     if (wire->flows[i].gen != 0)
-      due = earlier(due, flow_due(&wire->flows[i]));
+      due = stwi_earlier(due, flow_due(&wire->flows[i]));
   wire->due = due;
 }
 
@@ -70,7 +66,7 @@ uint32_t stwi_fleet_dial(struct stwi_fleet_wire *wire, stwi_time now, uint32_t g
   flow->exchange_ns = stwi_path_handshake(wire->path) / EXCHANGES;
   flow->rto_ns = SYN_RTO;
   flow->dialled_at = flow->used_at = flow->due = now;
-  wire->due = earlier(wire->due, flow->due);
+  wire->due = stwi_earlier(wire->due, flow->due);
   return link;
 }
 
@@ -159,9 +155,9 @@ static struct stwi_fleet_packet *put(struct stwi_fleet_wire *wire, stwi_time now
       lane->rto_ns = wire->path->profile->rto_ns;
       lane->retry_at = now + lane->rto_ns;
     }
-    wire->due = earlier(wire->due, lane->retry_at);
+    wire->due = stwi_earlier(wire->due, lane->retry_at);
   }
-  wire->due = earlier(wire->due, packet->at);
+  wire->due = stwi_earlier(wire->due, packet->at);
   return packet;
 }
 

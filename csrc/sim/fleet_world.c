@@ -204,10 +204,6 @@ static void forget_idle(struct stwi_fleet_world *world) {
   stwi_fleet_die(&world->wire, world->in_use);
 }
 
-static stwi_time earlier(stwi_time a, stwi_time b) {
-  return a < b ? a : b;
-}
-
 /* Before the first service there is nobody to talk to. */
 static void take_talk(struct stwi_fleet_world *world, const struct stwi_fleet_policy *policy,
                       void *of, unsigned way) {
@@ -239,10 +235,10 @@ void stwi_fleet_world_run(struct stwi_fleet_world *world, const struct stwi_flee
                           void *of) {
   uint64_t events = 0;
   for (;;) {
-    stwi_time next = earlier(world->path_at, stwi_fleet_due(&world->wire));
-    next = earlier(next, proxy_due(world));
-    next = earlier(next, policy->due(of));
-    next = earlier(next, earlier(world->talk_at[0], world->talk_at[1]));
+    stwi_time next = stwi_earlier(world->path_at, stwi_fleet_due(&world->wire));
+    next = stwi_earlier(next, proxy_due(world));
+    next = stwi_earlier(next, policy->due(of));
+    next = stwi_earlier(next, stwi_earlier(world->talk_at[0], world->talk_at[1]));
     if (next >= world->options->end)
       break;
     world->now = next > world->now ? next : world->now;
