@@ -5,6 +5,7 @@
  * conn_in     bytes of the active link -> items -> events
  * conn_out    outbox, opening and control frames -> bytes; barriers
  * conn_store  what the store is told and says
+ * conn_plain   what the plain profile makes of a link: one frame, or several, for each message
  * conn_session  the session of the client: what steadwire.v1 adds to all of these
  * conn_session_out  what it writes: messages, HELLO, acknowledgements
  * conn_time   timers: what is due, when to come back
@@ -60,6 +61,8 @@ struct stwi_part {
   uint32_t at;                /* bytes of its body written */
 };
 
+struct stwi_profile_ops;
+
 struct stwi_link {
   uint32_t gen;
   uint32_t endpoint; /* index into the conn's endpoints */
@@ -72,7 +75,7 @@ struct stwi_link {
   bool has_raced; /* its silence was answered with another attempt */
   bool has_spent; /* a token of the endpoint's budget, given back unless it fails */
   bool is_paused;
-  bool is_session;                        /* speaks steadwire.v1 */
+  const struct stwi_profile_ops *profile; /* what it speaks: plain until its commit */
   bool is_down;                           /* its DOWN came: nothing is left to cut */
   bool is_stable;                         /* has shown proof and been up for 2 s */
   uint64_t written_upto[STW_LANE_COUNT];  /* last messages in the outstanding WRITE; 0: none */
@@ -280,26 +283,11 @@ bool stwi_conn_session_init(struct stwi_conn *conn, const struct stwi_restored *
 void stwi_conn_session_fini(struct stwi_conn *conn);
 /* `link` is the active one now.  True: it speaks steadwire.v1, HELLO is due. */
 bool stwi_conn_session_commit(struct stwi_conn *conn, struct stwi_link *link);
-/* A link that spoke it is gone: what it left unproven waits for the next WELCOME. */
-void stwi_conn_session_lost(struct stwi_conn *conn);
-void stwi_conn_session_up(struct stwi_conn *conn); /* the link is up: carries messages */
+/* The functions that stwi_profile_session of conn_session_out.c takes from here: */
+void stwi_conn_session_lost(struct stwi_conn *conn); /* all waits for the next WELCOME */
+void stwi_conn_session_up(struct stwi_conn *conn);
 void stwi_conn_session_message(struct stwi_conn *conn, struct stwi_link *link,
                                const struct stwi_item *item, const uint8_t *bytes, size_t size);
-/* May numbered and opening messages be written now? */
-bool stwi_conn_session_carries(const struct stwi_conn *conn);
-bool stwi_conn_session_takes_opening(const struct stwi_conn *conn);
-/* Control frames due: bytes they need at most; puts them. */
-size_t stwi_conn_session_room(const struct stwi_conn *conn);
-void stwi_conn_session_put(struct stwi_conn *conn, struct stwi_writer *w);
-/* The last ACKs before a close.  True: a write is under way. */
-bool stwi_conn_session_flush(struct stwi_conn *conn);
-/* The next message of the lane that the server's window and limits let through. */
-struct stwi_msg *stwi_conn_session_next(struct stwi_conn *conn, stw_lane lane);
-/* As put_message of conn_out.c. */
-int64_t stwi_conn_session_put_message(struct stwi_conn *conn, struct stwi_writer *w,
-                                      const struct stwi_msg *msg, uint32_t at);
-bool stwi_conn_session_put_opening(struct stwi_conn *conn, struct stwi_writer *w,
-                                   const struct stwi_opening_item *item);
 void stwi_conn_session_processed(struct stwi_conn *conn, stw_lane lane, uint64_t number);
 /* The conn ends: its store is told what was written, or may have been, and still stands. */
 void stwi_conn_session_leave(struct stwi_conn *conn);
@@ -309,7 +297,6 @@ struct stwi_text stwi_conn_session_token(const struct stwi_conn *conn);
 void stwi_conn_session_reject(struct stwi_conn *conn, stw_lane lane, uint64_t number,
                               stw_cause cause, const char *detail);
 void stwi_conn_session_auth(struct stwi_conn *conn); /* fresh credentials are there */
-stwi_time stwi_conn_session_deadline(const struct stwi_conn *conn);
 
 /* conn_kernel.c */
 void stwi_conn_kernel_written(struct stwi_conn *conn, struct stwi_link *link);

@@ -1,7 +1,7 @@
 #include <string.h>
 
-#include "core/conn.h"
 #include "core/mem.h"
+#include "core/profile.h"
 
 static void drop_endpoints(struct stwi_conn *conn) {
   if (conn->endpoints == NULL)
@@ -316,7 +316,7 @@ bool stwi_core_view(const struct stwi_core *core, uint32_t slot, stw_conn_view *
   view->close_code = conn->close_code;
   view->http_status = conn->http_status;
   copy_text(view->detail, sizeof view->detail, conn->detail);
-  view->has_session = conn->active != NULL && conn->active->is_session;
+  view->has_session = conn->active != NULL && conn->active->profile == &stwi_profile_session;
   if (conn->active != NULL) {
     copy_text(view->subprotocol, sizeof view->subprotocol, conn->active->subprotocol);
   }

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/conn.h"
+#include "core/profile.h"
 
 #define DETACH_BYTES_MIN 4096u /* below it a copy costs less than another buffer */
 
@@ -47,27 +47,6 @@ bool stwi_conn_deliver(struct stwi_conn *conn, const struct stwi_inbound_message
   bool is_matched = stwi_match_message(&conn->config->ready_when, message->data, message->size);
   stwi_conn_check_ready(conn, is_matched);
   return true;
-}
-
-static void on_message(struct stwi_conn *conn, const struct stwi_item *item, const uint8_t *bytes,
-                       size_t size) {
-  const struct stwi_inbound_message message = {
-      .data = stwi_conn_lend_item(conn, item, bytes, size),
-      .size = item->size,
-      .is_text = item->kind == STWI_ITEM_TEXT,
-  };
-  if (stwi_conn_deliver(conn, &message))
-    return;
-  conn->message_at = conn->core->now; /* no memory: say that one is missing */
-  conn->is_stale = false;
-  conn->metrics[STW_METRIC_RECEIVED]++;
-  conn->metrics[STW_METRIC_RECEIVED_BYTES] += item->size;
-  stw_event *event = stwi_conn_event(conn, STW_EVENT_GAP, conn->active->gen);
-  if (event == NULL)
-    return;
-  event->u.gap.reason = STW_GAP_OVERFLOW;
-  event->u.gap.known = true;
-  event->u.gap.messages = 1;
 }
 
 static stw_cause class_cause(stw_class cls) {
@@ -139,10 +118,7 @@ static void on_item(struct stwi_conn *conn, struct stwi_link *link, const struct
   switch (item->kind) {
   case STWI_ITEM_TEXT:
   case STWI_ITEM_BINARY:
-    if (link->is_session)
-      stwi_conn_session_message(conn, link, item, bytes, size);
-    else
-      on_message(conn, item, bytes, size);
+    link->profile->message(conn, link, item, bytes, size);
     break;
   case STWI_ITEM_PING:
     stwi_conn_pong_owed(conn, link, item->data, item->size);

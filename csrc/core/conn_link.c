@@ -2,6 +2,7 @@
 
 #include "core/conn.h"
 #include "core/mem.h"
+#include "core/profile.h"
 
 uint32_t stwi_conn_attempt_count(const struct stwi_conn *conn) {
   uint32_t count = 0;
@@ -22,26 +23,6 @@ void stwi_conn_phase(struct stwi_conn *conn, struct stwi_link *link, stw_phase p
   link->phase_ns[link->phase] += conn->core->now - link->phase_since;
   link->phase = phase;
   link->phase_since = conn->core->now;
-}
-
-/* The outbox must know that a link is gone before anything is written on another one. */
-static void release_messages(struct stwi_conn *conn) {
-  if (conn->active->is_session) {
-    stwi_conn_session_lost(conn);
-    return;
-  }
-  uint64_t messages = 0, bytes = 0;
-  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
-    uint64_t lane_messages, lane_bytes;
-    stwi_outbox_link_lost(&conn->lanes[lane], &lane_messages, &lane_bytes);
-    messages += lane_messages;
-    bytes += lane_bytes;
-  }
-  stwi_conn_tell_ends(conn); /* before a parked one can be put back */
-  if (messages == 0)
-    return;
-  conn->replay_messages = messages;
-  conn->replay_bytes = bytes;
 }
 
 static bool spend(struct stwi_conn *conn, uint32_t endpoint) {
@@ -67,7 +48,7 @@ void stwi_conn_cut(struct stwi_conn *conn, struct stwi_link **place, bool abort)
   if (effect != NULL)
     effect->u.cut.abort = abort;
   if (place == &conn->active)
-    release_messages(conn);
+    link->profile->lost(conn); /* before anything is written on another one */
   *place = NULL;
   free_link(link);
 }
@@ -119,6 +100,7 @@ static struct stwi_link *new_link(struct stwi_conn *conn) {
   link->gen = ++conn->gen;
   link->endpoint = endpoint_for(conn);
   link->round = conn->round;
+  link->profile = &stwi_profile_plain;
   link->phase = STW_PHASE_DNS;
   link->phase_since = link->dialled_at = conn->core->now;
   stwi_decoder_init(&link->decoder, STWI_FRAME_CLIENT, conn->config->max_message);
@@ -383,7 +365,7 @@ bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) 
   struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
   if (link->phase < STW_PHASE_UP || link->has_pong)
     return false;
-  if (link->barrier_count > 0 && link->is_session && !is_heard_mute(conn, link))
+  if (link->barrier_count > 0 && link->profile->has_own_traffic && !is_heard_mute(conn, link))
     return false;
   if (link->barrier_count > 0)
     return stwi_endpoint_mute_strike(endpoint, conn->core->now);

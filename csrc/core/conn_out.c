@@ -1,14 +1,15 @@
 #include <string.h>
 
-#include "core/conn.h"
 #include "core/mem.h"
+#include "core/profile.h"
 
 #define BARRIER_PAYLOAD 16u
 #define RATE_BYTES_MIN 4096u /* fewer say nothing about a rate */
 static const uint8_t barrier_magic[4] = {'s', 't', 'w', '1'};
 
 stw_proof stwi_conn_wanted(const struct stwi_conn *conn) {
-  if (conn->active != NULL && conn->active->is_session)
+  const struct stwi_link *link = conn->active;
+  if (link != NULL && link->profile->settles_at == STW_PROOF_ACCEPTED)
     return STW_PROOF_ACCEPTED;
   return stwi_conn_may_ask(conn) ? STW_PROOF_RECEIVED : STW_PROOF_WRITTEN;
 }
@@ -23,27 +24,20 @@ static bool take_mask(struct stwi_conn *conn, const struct stwi_writer *w, size_
   return has_mask;
 }
 
-static bool put_part(struct stwi_conn *conn, struct stwi_writer *w, unsigned opcode, bool fin,
-                     const void *payload, size_t size) {
-  uint8_t mask[4];
-  if (!take_mask(conn, w, size, mask))
-    return false;
-  w->at += stwi_frame_encode(w->at, opcode, fin, mask, payload, size);
-  return true;
-}
-
-static bool put_frame(struct stwi_conn *conn, struct stwi_writer *w, unsigned opcode,
-                      const void *payload, size_t size) {
-  return put_part(conn, w, opcode, true, payload, size);
-}
-
 bool stwi_conn_put_frame(struct stwi_conn *conn, struct stwi_writer *w, unsigned opcode, bool fin,
                          const void *prefix, size_t prefix_size, const void *payload, size_t size) {
   uint8_t mask[4];
   if (!take_mask(conn, w, prefix_size + size, mask))
     return false;
-  w->at += stwi_frame_encode_two(w->at, opcode, fin, mask, prefix, prefix_size, payload, size);
+  w->at += prefix_size == 0 ? stwi_frame_encode(w->at, opcode, fin, mask, payload, size)
+                            : stwi_frame_encode_two(w->at, opcode, fin, mask, prefix, prefix_size,
+                                                    payload, size);
   return true;
+}
+
+static bool put_frame(struct stwi_conn *conn, struct stwi_writer *w, unsigned opcode,
+                      const void *payload, size_t size) {
+  return stwi_conn_put_frame(conn, w, opcode, true, NULL, 0, payload, size);
 }
 
 bool stwi_conn_begin_write(struct stwi_conn *conn, struct stwi_writer *w, size_t room) {
@@ -146,17 +140,11 @@ static bool is_cautious(const struct stwi_conn *conn) {
   return conn->lanes[STW_LANE_DATA].is_cautious || conn->lanes[STW_LANE_CONTROL].is_cautious;
 }
 
-static bool carries_data(const struct stwi_conn *conn) {
-  if (conn->active->is_session)
-    return stwi_conn_session_carries(conn);
-  return stwi_conn_is_live(conn) && conn->active->phase == STW_PHASE_UP;
-}
-
 stwi_time stwi_barrier_due(const struct stwi_conn *conn) {
   const struct stwi_link *link = conn->active;
   if (link->unproven_since == 0 || !stwi_conn_may_ask(conn))
     return STWI_NEVER;
-  if (link->barrier_count == STWI_BARRIERS_MAX || !carries_data(conn))
+  if (link->barrier_count == STWI_BARRIERS_MAX || !link->profile->carries(conn))
     return STWI_NEVER;
   bool is_urgent = conn->is_closing || is_cautious(conn) || is_half_full(conn) ||
                    link->since_barrier_bytes >= STWI_BARRIER_BYTES;
@@ -191,16 +179,16 @@ static void put_pongs(struct stwi_conn *conn, struct stwi_link *link, struct stw
   link->pongs = NULL;
 }
 
-/* Nothing but control frames may come inside a message that was begun (RFC 6455 section 5.4); in a
- * session nothing of the same lane. */
+/* Nothing but control frames may come inside a message that was begun (RFC 6455 section 5.4); where
+ * lanes interleave nothing of the same lane. */
 static bool is_within_message(const struct stwi_link *link) {
   if (link->parts[STW_LANE_DATA].msg != NULL)
     return true;
-  return !link->is_session && link->parts[STW_LANE_CONTROL].msg != NULL;
+  return !link->profile->has_interleaving && link->parts[STW_LANE_CONTROL].msg != NULL;
 }
 
 static bool takes_opening(const struct stwi_conn *conn, const struct stwi_link *link) {
-  return !is_within_message(link) && (!link->is_session || stwi_conn_session_takes_opening(conn));
+  return !is_within_message(link) && link->profile->takes_opening(conn);
 }
 
 static size_t opening_room(const struct stwi_conn *conn) {
@@ -213,35 +201,14 @@ static size_t opening_room(const struct stwi_conn *conn) {
 }
 
 /* An opening message goes as one frame, ahead of every message. */
-static bool put_opening_item(struct stwi_conn *conn, struct stwi_writer *w,
-                             const struct stwi_opening_item *item) {
-  if (conn->active->is_session)
-    return stwi_conn_session_put_opening(conn, w, item);
-  unsigned opcode = item->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
-  return put_frame(conn, w, opcode, stwi_opening_body(item), item->size);
-}
-
 static void put_opening(struct stwi_conn *conn, struct stwi_writer *w) {
   for (struct stwi_opening_item *i = conn->opening.first; i != NULL; i = i->next) {
     if (!i->is_due)
       continue;
-    if (!put_opening_item(conn, w, i))
+    if (!conn->active->profile->put_opening(conn, w, i))
       return;
     i->is_due = false;
   }
-}
-
-/* Puts what comes next of a message of which `at` bytes were written; the bytes put, or -1.  Plain:
- * long ones go as continuation frames (RFC 6455 section 5.4), so that control frames pass. */
-static int64_t put_message(struct stwi_conn *conn, struct stwi_writer *w,
-                           const struct stwi_msg *msg, uint32_t at) {
-  if (conn->active->is_session)
-    return stwi_conn_session_put_message(conn, w, msg, at);
-  uint32_t left = msg->size - at;
-  uint32_t size = left < STWI_PART_BYTES ? left : STWI_PART_BYTES;
-  unsigned opcode = at > 0 ? STWI_OP_CONTINUATION : msg->is_text ? STWI_OP_TEXT : STWI_OP_BINARY;
-  return put_part(conn, w, opcode, size == left, stwi_msg_body(msg) + at, size) ? (int64_t)size
-                                                                                : -1;
 }
 
 static void count_write(struct stwi_conn *conn, struct stwi_link *link, stw_lane lane,
@@ -251,14 +218,9 @@ static void count_write(struct stwi_conn *conn, struct stwi_link *link, stw_lane
 }
 
 static bool is_taken_by_other(const struct stwi_link *link, stw_lane lane) {
-  if (link->is_session)
+  if (link->profile->has_interleaving)
     return false;
   return link->parts[STW_LANE_COUNT - 1 - lane].msg != NULL;
-}
-
-static struct stwi_msg *next_of(struct stwi_conn *conn, stw_lane lane) {
-  return conn->active->is_session ? stwi_conn_session_next(conn, lane)
-                                  : stwi_outbox_next(&conn->lanes[lane], conn->core->now);
 }
 
 /* Puts the next message of the lane, or part of one.  False where there is none, or no room. */
@@ -268,9 +230,9 @@ static bool put_next(struct stwi_conn *conn, struct stwi_link *link, struct stwi
   struct stwi_part *part = &link->parts[lane];
   if (is_taken_by_other(link, lane))
     return false;
-  struct stwi_msg *next = part->msg == NULL ? next_of(conn, lane) : NULL;
+  struct stwi_msg *next = part->msg == NULL ? link->profile->next(conn, lane) : NULL;
   const struct stwi_msg *msg = part->msg == NULL ? next : part->msg;
-  int64_t put = msg == NULL ? -1 : put_message(conn, w, msg, part->at);
+  int64_t put = msg == NULL ? -1 : link->profile->put_message(conn, w, msg, part->at);
   if (put < 0)
     return false;
   if (next != NULL)
@@ -291,7 +253,7 @@ static bool put_next(struct stwi_conn *conn, struct stwi_link *link, struct stwi
  * messages that wait go before the next message of the data lane. */
 static void put_messages(struct stwi_conn *conn, struct stwi_link *link, struct stwi_writer *w,
                          bool has_opening) {
-  while (!link->is_session && link->parts[STW_LANE_DATA].msg != NULL &&
+  while (!link->profile->has_interleaving && link->parts[STW_LANE_DATA].msg != NULL &&
          put_next(conn, link, w, STW_LANE_DATA))
     continue;
   while (put_next(conn, link, w, STW_LANE_CONTROL))
@@ -304,13 +266,14 @@ static void put_messages(struct stwi_conn *conn, struct stwi_link *link, struct 
 
 /* Bytes of the next message or part, 0 if nothing may be written. */
 static size_t next_room(struct stwi_conn *conn) {
+  const struct stwi_profile_ops *profile = conn->active->profile;
   for (unsigned lane = STW_LANE_COUNT; lane-- > 0;) {
     const struct stwi_msg *msg = conn->active->parts[lane].msg;
     if (msg == NULL)
-      msg = next_of(conn, (stw_lane)lane);
+      msg = profile->next(conn, (stw_lane)lane);
     size_t size = msg == NULL || msg->size > STWI_PART_BYTES ? STWI_PART_BYTES : msg->size;
     if (msg != NULL)
-      return stwi_frame_size(size, true) + (conn->active->is_session ? 2 * STWI_SESSION_HEAD : 0);
+      return stwi_frame_size(size, true) + 2 * profile->head_bytes;
   }
   return 0;
 }
@@ -322,8 +285,8 @@ static size_t data_room(struct stwi_conn *conn) {
     return 0;
   uint64_t bytes = stwi_lanes_bytes(conn->lanes);
   uint64_t frames = stwi_lanes_messages(conn->lanes) + bytes / STWI_PART_BYTES;
-  uint64_t head = conn->active->is_session ? STWI_SESSION_HEAD : 0;
-  uint64_t all = bytes + frames * (STWI_FRAME_HEADER_BYTES_MAX + head);
+  uint64_t head = STWI_FRAME_HEADER_BYTES_MAX + conn->active->profile->head_bytes;
+  uint64_t all = bytes + frames * head;
   size_t room = all < STWI_TURN_BYTES ? (size_t)all : STWI_TURN_BYTES;
   return room > first ? room : first;
 }
@@ -336,11 +299,11 @@ void stwi_conn_pump(struct stwi_conn *conn) {
   struct stwi_link *link = conn->active;
   if (link == NULL || link->is_writing || link->has_close_sent)
     return;
-  bool has_data = carries_data(conn);
+  bool has_data = link->profile->carries(conn);
   size_t data = has_data ? data_room(conn) : 0;
   size_t opening = opening_room(conn);
   size_t control = pongs_room(link) + (takes_opening(conn, link) ? opening : 0);
-  control += link->is_session ? stwi_conn_session_room(conn) : 0;
+  control += link->profile->control_room(conn);
   bool has_barrier = has_data && needs_barrier(conn);
   if (data + control == 0 && !has_barrier)
     return;
@@ -348,8 +311,7 @@ void stwi_conn_pump(struct stwi_conn *conn) {
   if (!stwi_conn_begin_write(conn, &w, control + data + stwi_frame_size(BARRIER_PAYLOAD, true)))
     return;
   put_pongs(conn, link, &w);
-  if (link->is_session)
-    stwi_conn_session_put(conn, &w);
+  link->profile->put_control(conn, &w);
   if (takes_opening(conn, link))
     put_opening(conn, &w);
   if (has_data) {

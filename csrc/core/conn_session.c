@@ -1,8 +1,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/conn.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "core/utf8.h"
 
 /* ---- beginning ---- */
@@ -79,11 +79,11 @@ bool stwi_conn_session_commit(struct stwi_conn *conn, struct stwi_link *link) {
   conn->is_resumed = false;
   if (!conn->has_sessions)
     return false;
-  link->is_session = strcmp(link->subprotocol, STWI_SESSION_SUBPROTOCOL) == 0;
-  if (!link->is_session) {
+  if (strcmp(link->subprotocol, STWI_SESSION_SUBPROTOCOL) != 0) {
     downgrade(conn);
     return false;
   }
+  link->profile = &stwi_profile_session;
   conn->is_downgraded = false;
   bar_exactly(conn, false);
   allow_heads(conn, link);

@@ -1,8 +1,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/conn.h"
 #include "core/mem.h"
+#include "core/profile.h"
 
 #define FRAME_ROOM 96u /* an ACK, PONG or GAP with the head of its WebSocket frame */
 #define BEARER "Bearer "
@@ -37,7 +37,7 @@ static bool is_optimistic(const struct stwi_conn *conn) {
          conn->optimistic_endpoint == conn->active->endpoint;
 }
 
-bool stwi_conn_session_carries(const struct stwi_conn *conn) {
+static bool carries(const struct stwi_conn *conn) {
   if (!is_committed(conn))
     return false;
   if (is_optimistic(conn))
@@ -45,11 +45,11 @@ bool stwi_conn_session_carries(const struct stwi_conn *conn) {
   return stwi_conn_is_live(conn) && conn->active->phase == STW_PHASE_UP;
 }
 
-bool stwi_conn_session_takes_opening(const struct stwi_conn *conn) {
+static bool takes_opening(const struct stwi_conn *conn) {
   return conn->session.phase == STWI_SCLIENT_UP && is_committed(conn);
 }
 
-struct stwi_msg *stwi_conn_session_next(struct stwi_conn *conn, stw_lane lane) {
+static struct stwi_msg *next(struct stwi_conn *conn, stw_lane lane) {
   struct stwi_outbox *outbox = &conn->lanes[lane];
   const struct stwi_session_client *session = &conn->session;
   struct stwi_msg *msg;
@@ -90,8 +90,8 @@ static bool put_hole(struct stwi_conn *conn, struct stwi_writer *w, const struct
   return true;
 }
 
-int64_t stwi_conn_session_put_message(struct stwi_conn *conn, struct stwi_writer *w,
-                                      const struct stwi_msg *msg, uint32_t at) {
+static int64_t put_message(struct stwi_conn *conn, struct stwi_writer *w,
+                           const struct stwi_msg *msg, uint32_t at) {
   uint32_t left = msg->size - at;
   uint32_t size = left < STWI_PART_BYTES ? left : STWI_PART_BYTES;
   bool is_last = size == left;
@@ -113,8 +113,8 @@ int64_t stwi_conn_session_put_message(struct stwi_conn *conn, struct stwi_writer
   return (int64_t)size;
 }
 
-bool stwi_conn_session_put_opening(struct stwi_conn *conn, struct stwi_writer *w,
-                                   const struct stwi_opening_item *item) {
+static bool put_opening(struct stwi_conn *conn, struct stwi_writer *w,
+                        const struct stwi_opening_item *item) {
   struct stwi_sframe frame = {.type = STWI_SF_DATA};
   frame.u.data.flags = item->is_text ? STWI_SF_TEXT : 0u;
   frame.u.data.payload = stwi_opening_body(item);
@@ -137,7 +137,7 @@ static bool has_control(const struct stwi_conn *conn, bool is_last) {
   return due <= conn->core->now || (is_last && due != STWI_NEVER);
 }
 
-size_t stwi_conn_session_room(const struct stwi_conn *conn) {
+static size_t control_room(const struct stwi_conn *conn) {
   size_t room = 0;
   if (conn->session.phase == STWI_SCLIENT_HELLO && is_committed(conn))
     room += FRAME_ROOM + STWI_SFRAME_HEAD_MAX + stwi_conn_session_token(conn).size;
@@ -207,7 +207,7 @@ static void put_controls(struct stwi_conn *conn, struct stwi_writer *w, bool is_
   }
 }
 
-void stwi_conn_session_put(struct stwi_conn *conn, struct stwi_writer *w) {
+static void put_control(struct stwi_conn *conn, struct stwi_writer *w) {
   if (!is_committed(conn))
     return;
   if (conn->session.phase == STWI_SCLIENT_HELLO)
@@ -220,10 +220,10 @@ void stwi_conn_session_put(struct stwi_conn *conn, struct stwi_writer *w) {
   conn->is_auth_due = !put_long(conn, w, &auth, auth.u.auth.token.size);
 }
 
-bool stwi_conn_session_flush(struct stwi_conn *conn) {
+static bool flush(struct stwi_conn *conn) {
   struct stwi_link *link = conn->active;
   struct stwi_writer w;
-  if (!link->is_session || link->is_writing || !has_control(conn, true))
+  if (link->is_writing || !has_control(conn, true))
     return false;
   if (!stwi_conn_begin_write(conn, &w, (STWI_SCLIENT_PONGS_MAX + STW_LANE_COUNT) * FRAME_ROOM))
     return false;
@@ -232,9 +232,27 @@ bool stwi_conn_session_flush(struct stwi_conn *conn) {
   return link->is_writing;
 }
 
-stwi_time stwi_conn_session_deadline(const struct stwi_conn *conn) {
-  const struct stwi_link *link = conn->active;
-  if (link == NULL || !link->is_session || link->is_writing || !is_committed(conn))
+static stwi_time deadline(const struct stwi_conn *conn) {
+  if (conn->active->is_writing || !is_committed(conn))
     return STWI_NEVER;
   return stwi_sclient_deadline(&conn->session);
 }
+
+const struct stwi_profile_ops stwi_profile_session = {
+    .carries = carries,
+    .takes_opening = takes_opening,
+    .next = next,
+    .put_message = put_message,
+    .put_opening = put_opening,
+    .control_room = control_room,
+    .put_control = put_control,
+    .flush = flush,
+    .deadline = deadline,
+    .message = stwi_conn_session_message,
+    .up = stwi_conn_session_up,
+    .lost = stwi_conn_session_lost,
+    .settles_at = STW_PROOF_ACCEPTED,
+    .head_bytes = STWI_SESSION_HEAD,
+    .has_interleaving = true,
+    .has_own_traffic = true,
+};

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "core/conn.h"
+#include "core/profile.h"
 
 bool stwi_conn_is_live(const struct stwi_conn *conn) {
   return conn->state == STW_STATE_ONLINE || stwi_conn_is_beside(conn);
@@ -101,14 +101,7 @@ static void go_online(struct stwi_conn *conn) {
   conn->metrics[STW_METRIC_LINKS]++;
   conn->message_at = conn->core->now;
   conn->is_stale = false;
-  if (conn->active->is_session) {
-    stwi_conn_session_up(conn);
-  } else if (conn->metrics[STW_METRIC_LINKS] > 1) {
-    stw_event *event = stwi_conn_event(conn, STW_EVENT_GAP, conn->active->gen);
-    if (event != NULL)
-      event->u.gap.reason = STW_GAP_NEW_LINK;
-    conn->metrics[STW_METRIC_GAPS]++;
-  }
+  conn->active->profile->up(conn);
   stwi_conn_replay(conn);
   stwi_conn_probe(conn); /* proves the link and measures its round trip before it is needed */
 }

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/conn.h"
+#include "core/profile.h"
 
 static bool is_due(const struct stwi_conn *conn, stwi_time at) {
   return at != 0 && at <= conn->core->now;
@@ -297,7 +297,7 @@ static void closing_timer(struct stwi_conn *conn) {
   bool can_say = link != NULL && stwi_conn_is_live(conn) && link->phase == STW_PHASE_UP;
   if (can_say && link->is_writing && now < conn->close_deadline)
     return;
-  if (can_say && now < conn->close_deadline && stwi_conn_session_flush(conn))
+  if (can_say && now < conn->close_deadline && link->profile->flush(conn))
     return;
   if (!can_say || !stwi_conn_write_close(conn, link, 1000, "")) {
     finish_closing(conn);
@@ -352,7 +352,7 @@ static stwi_time active_deadline(const struct stwi_conn *conn) {
     return STWI_NEVER;
   if (link->phase == STW_PHASE_OPENING) {
     return stwi_earlier(link->phase_since + conn->config->ready_timeout_ns,
-                        stwi_conn_session_deadline(conn));
+                        link->profile->deadline(conn));
   }
   if (link->phase == STW_PHASE_RESUME)
     return link->phase_since + conn->config->open_timeout_ns;
@@ -361,7 +361,7 @@ static stwi_time active_deadline(const struct stwi_conn *conn) {
   stwi_time now = conn->core->now;
   bool may_ask = stwi_conn_may_ask(conn);
   stwi_time first = may_ask ? stwi_pulse_deadline(&conn->pulse, now) : STWI_NEVER;
-  first = stwi_earlier(first, stwi_conn_session_deadline(conn));
+  first = stwi_earlier(first, link->profile->deadline(conn));
   bool is_asked = conn->pulse.asked_at != 0; /* by a stuck write at the latest */
   if (!link->is_writing || !is_asked)
     first = stwi_earlier(first, stwi_barrier_due(conn));

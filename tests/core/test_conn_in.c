@@ -9,39 +9,6 @@ static void server_bytes(const void *bytes, size_t size) {
   world_run(world, 10 * STWI_MS);
 }
 
-static void messages_reach_the_host(void **unused) {
-  (void)unused;
-  const uint32_t conn = open_online();
-  world_server_text(world, server, "one");
-  world_server_text(world, server, "two");
-  world_run(world, 10 * STWI_MS);
-  assert_int_equal(world->conns[conn].inbound, 2);
-  assert_string_equal(world->conns[conn].last_inbound, "two");
-  assert_int_equal(world_metric(world, conn, STW_METRIC_RECEIVED), 2);
-  assert_int_equal(world_metric(world, conn, STW_METRIC_RECEIVED_BYTES), 6);
-}
-
-/* A message that is cut by the end of a read is lent from the core's own memory. */
-static void messages_in_pieces_are_the_same(void **unused) {
-  (void)unused;
-  const uint32_t conn = open_online();
-  world->cuts_reads = true;
-  for (unsigned i = 0; i < 50; i++)
-    world_server_text(world, server, "a message that is cut wherever it may be");
-  world_run(world, 10 * STWI_MS);
-  assert_int_equal(world->conns[conn].inbound, 50);
-  assert_string_equal(world->conns[conn].last_inbound, "a message that is cut wherever it may be");
-}
-
-static void fragments_and_empty_messages_arrive(void **unused) {
-  (void)unused;
-  static const uint8_t bytes[] = {0x01, 2, 'a', 'b', 0x80, 1, 'c', 0x82, 0};
-  const uint32_t conn = open_online();
-  server_bytes(bytes, sizeof bytes);
-  assert_int_equal(world->conns[conn].inbound, 2);
-  assert_string_equal(world->conns[conn].last_inbound, "");
-}
-
 struct close_row {
   uint16_t code;
   stw_cause cause;
@@ -349,9 +316,6 @@ static void without_pings_any_byte_clears_a_suspicion(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      WORLD_TEST(messages_reach_the_host),
-      WORLD_TEST(messages_in_pieces_are_the_same),
-      WORLD_TEST(fragments_and_empty_messages_arrive),
       WORLD_TEST(a_close_code_names_the_cause),
       WORLD_TEST(a_close_without_a_code_is_a_normal_one),
       WORLD_TEST(hints_are_taken_from_the_reason),

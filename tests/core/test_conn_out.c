@@ -163,36 +163,6 @@ static void written_is_claimed_when_the_socket_has_it(void **unused) {
 
 /* ---- replay ---- */
 
-static void what_is_unproven_is_written_again_in_order(void **unused) {
-  (void)unused;
-  const uint32_t conn = open_quiet();
-  world_swallow(world, server, true, true);
-  for (unsigned i = 0; i < 5; i++)
-    world_say(world, conn);
-  world_run(world, 5 * STWI_S);
-  const struct world_event *replay = world_event(world, conn, STW_EVENT_REPLAY, 0);
-  assert_int_equal(replay->event.u.replay.messages, 5);
-  assert_int_equal(replay->event.u.replay.bytes, 5 * strlen("m:0:1::"));
-  assert_int_equal(replay->event.link, 2);
-  for (uint64_t n = 1; n <= 5; n++)
-    assert_int_equal(message(conn, n)->received, 1);
-  assert_int_equal(world_metric(world, conn, STW_METRIC_REPLAYED), 5);
-}
-
-static void at_most_once_is_never_written_twice(void **unused) {
-  (void)unused;
-  const uint32_t conn = open_quiet();
-  world_swallow(world, server, true, true);
-  world_send(world, conn, &(struct world_send){.guarantee = STW_AT_MOST_ONCE});
-  world_say(world, conn);
-  world_run(world, 5 * STWI_S);
-  assert_int_equal(message(conn, 1)->received, 0);
-  assert_int_equal(message(conn, 1)->end, STW_MESSAGE_UNKNOWN);
-  assert_int_equal(message(conn, 1)->end_cause, STW_CAUSE_SUPERSEDED);
-  assert_int_equal(message(conn, 2)->received, 1);
-  assert_int_equal(world_event(world, conn, STW_EVENT_REPLAY, 0)->event.u.replay.messages, 1);
-}
-
 static void nothing_is_written_while_offline_or_connecting(void **unused) {
   (void)unused;
   const uint32_t conn = open_quiet();
@@ -444,35 +414,6 @@ static void a_probe_waits_for_the_write_under_way(void **unused) {
   assert_int_equal(world_live(world, conn)->gen, 1);
 }
 
-/* RFC 6455 section 5.4: control frames pass between the parts of a message, others do not. */
-static void a_ping_is_answered_within_a_long_message(void **unused) {
-  (void)unused;
-  const uint32_t conn = open_quiet();
-  server->bytes_per_s = 1 << 20;
-  server->write_delay_ns = 200 * STWI_MS;
-  world_send(world, conn, &(struct world_send){.size = 4 << 20});
-  const uint64_t before = pings(conn);
-  world_run(world, 2 * STWI_S);
-  assert_int_equal(message(conn, 1)->received, 0);
-  assert_true(pings(conn) > before);
-  assert_int_equal(world->conns[conn].proven[STW_PROOF_RECEIVED], 0);
-  world_opening(world, conn, "late", "o:late");
-  assert_true(world_run_settled(world, conn, 30 * STWI_S));
-  assert_int_equal(world_metric(world, conn, STW_METRIC_LINKS), 1);
-}
-
-static void a_long_message_begins_again_on_the_next_link(void **unused) {
-  (void)unused;
-  const uint32_t conn = open_quiet();
-  server->write_delay_ns = 50 * STWI_MS;
-  world_send(world, conn, &(struct world_send){.size = 4 << 20});
-  world_run(world, 100 * STWI_MS);
-  world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
-  world_restart(world, server);
-  assert_true(world_run_settled(world, conn, 60 * STWI_S));
-  assert_int_equal(message(conn, 1)->received, 1);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       WORLD_TEST(a_lone_message_is_proven_at_once_and_a_stream_every_200_ms),
@@ -483,8 +424,6 @@ int main(void) {
       WORLD_TEST(only_the_answer_to_our_own_question_counts),
       WORLD_TEST(without_heartbeat_messages_settle_at_written),
       WORLD_TEST(written_is_claimed_when_the_socket_has_it),
-      WORLD_TEST(what_is_unproven_is_written_again_in_order),
-      WORLD_TEST(at_most_once_is_never_written_twice),
       WORLD_TEST(nothing_is_written_while_offline_or_connecting),
       WORLD_TEST(the_opening_comes_first_on_every_link),
       WORLD_TEST(an_opening_changed_while_online_is_sent_at_once),
@@ -500,8 +439,6 @@ int main(void) {
       WORLD_TEST(a_message_whose_time_is_over_is_not_written),
       WORLD_TEST(muteness_learnt_elsewhere_settles_what_is_under_way),
       WORLD_TEST(a_link_given_up_with_bytes_under_way_teaches_slowness),
-      WORLD_TEST(a_ping_is_answered_within_a_long_message),
-      WORLD_TEST(a_long_message_begins_again_on_the_next_link),
       WORLD_TEST(a_probe_waits_for_the_write_under_way),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

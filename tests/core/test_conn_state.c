@@ -324,18 +324,6 @@ static void online_tells_its_phases_and_waiting_its_delay(void **unused) {
   finish("phases", STW_STATE_ONLINE, false);
 }
 
-static void every_link_but_the_first_is_a_gap(void **unused) {
-  (void)unused;
-  begin();
-  const uint32_t conn = enter_waiting();
-  assert_int_equal(world_count(world, conn, STW_EVENT_GAP), 0);
-  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 3 * STWI_S));
-  const struct world_event *gap = world_event(world, conn, STW_EVENT_GAP, 0);
-  assert_int_equal(gap->event.u.gap.reason, STW_GAP_NEW_LINK);
-  assert_false(gap->event.u.gap.known);
-  finish("gap", STW_STATE_ONLINE, false);
-}
-
 static void a_stopped_engine_resets_its_links(void **unused) {
   (void)unused;
   begin();
@@ -399,7 +387,6 @@ int main(void) {
       cmocka_unit_test(closing_ends_in_time_whatever_comes),
       cmocka_unit_test(closing_at_once_needs_no_more_than_a_handshake),
       cmocka_unit_test(online_tells_its_phases_and_waiting_its_delay),
-      cmocka_unit_test(every_link_but_the_first_is_a_gap),
       cmocka_unit_test(a_stopped_engine_resets_its_links),
       cmocka_unit_test(ends_are_told_before_closed),
       cmocka_unit_test(after_closed_nothing_is_told),
