@@ -12,6 +12,7 @@
  * conn_host   inputs of the host and of the machine
  * conn_kernel what the kernel has seen acknowledged, where the peer answers no PING
  * conn_hint   what host and machine know of the network
+ * quiet       heartbeats without their bytes, for simulations
  */
 #ifndef STWI_CORE_CONN_H
 #define STWI_CORE_CONN_H
@@ -35,6 +36,8 @@
 #define STWI_BARRIERS_MAX 16u
 #define STWI_BARRIER_BYTES 65536u
 #define STWI_BARRIER_AFTER (200 * STWI_MS)
+#define STWI_BARRIER_PAYLOAD 16u
+#define STWI_RATE_BYTES_MIN 4096u /* fewer say nothing about a rate */
 #define STWI_ATTEMPT_SILENCE (1 * STWI_S)
 #define STWI_STABLE_AFTER (2 * STWI_S)
 #define STWI_OFFLINE_SAFETY (30 * STWI_S)
@@ -320,6 +323,9 @@ void stwi_conn_hint_timer(struct stwi_conn *conn);
 void stwi_conn_pump(struct stwi_conn *conn);
 void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link);
 void stwi_conn_probe(struct stwi_conn *conn);
+/* From when on a question counts that was asked with `bytes` unproven: on a slow path those before
+ * it delay its answer, and that is no silence. */
+stwi_time stwi_conn_question_due(const struct stwi_conn *conn, stwi_time asked, uint64_t bytes);
 void stwi_conn_replay(struct stwi_conn *conn);
 /* `link` is given up while it owes an answer: perhaps its path was only slow. */
 void stwi_conn_learn_slow(struct stwi_conn *conn, const struct stwi_link *link);

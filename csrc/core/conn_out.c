@@ -3,8 +3,6 @@
 #include "core/mem.h"
 #include "core/profile.h"
 
-#define BARRIER_PAYLOAD 16u
-#define RATE_BYTES_MIN 4096u /* fewer say nothing about a rate */
 static const uint8_t barrier_magic[4] = {'s', 't', 'w', '1'};
 
 stw_proof stwi_conn_wanted(const struct stwi_conn *conn) {
@@ -82,15 +80,18 @@ static uint32_t get_u32(const uint8_t *in) {
   return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
 }
 
-/* On a slow path the bytes before a question delay its answer: that is no silence. */
+stwi_time stwi_conn_question_due(const struct stwi_conn *conn, stwi_time asked, uint64_t bytes) {
+  return asked + bytes * conn->byte_ns;
+}
+
 static stwi_time question_due(const struct stwi_conn *conn, const struct stwi_link *link,
                               uint64_t out_bytes) {
-  return conn->core->now + (out_bytes - link->proven_bytes) * conn->byte_ns;
+  return stwi_conn_question_due(conn, conn->core->now, out_bytes - link->proven_bytes);
 }
 
 /* Slower at once, faster bit by bit; twice what was seen, for paths change. */
 static void learn_rate(struct stwi_conn *conn, uint64_t bytes, uint64_t ns) {
-  if (bytes < RATE_BYTES_MIN)
+  if (bytes < STWI_RATE_BYTES_MIN)
     return;
   uint64_t seen = 2 * ns / bytes;
   if (seen < conn->byte_ns)
@@ -99,7 +100,7 @@ static void learn_rate(struct stwi_conn *conn, uint64_t bytes, uint64_t ns) {
 }
 
 void stwi_conn_learn_slow(struct stwi_conn *conn, const struct stwi_link *link) {
-  if (link->out_bytes - link->proven_bytes < RATE_BYTES_MIN)
+  if (link->out_bytes - link->proven_bytes < STWI_RATE_BYTES_MIN)
     return;
   conn->byte_ns = conn->byte_ns < STWI_BYTE_NS_MAX / 2 ? 2 * conn->byte_ns : STWI_BYTE_NS_MAX;
 }
@@ -108,7 +109,7 @@ void stwi_conn_learn_slow(struct stwi_conn *conn, const struct stwi_link *link) 
 static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct stwi_writer *w) {
   if (link->barrier_count == STWI_BARRIERS_MAX)
     return;
-  uint8_t payload[BARRIER_PAYLOAD];
+  uint8_t payload[STWI_BARRIER_PAYLOAD];
   memcpy(payload, barrier_magic, sizeof barrier_magic);
   for (int i = 0; i < 4; i++)
     payload[4 + i] = (uint8_t)(link->gen >> (24 - 8 * i));
@@ -308,16 +309,17 @@ void stwi_conn_pump(struct stwi_conn *conn) {
   if (data + control == 0 && !has_barrier)
     return;
   struct stwi_writer w;
-  if (!stwi_conn_begin_write(conn, &w, control + data + stwi_frame_size(BARRIER_PAYLOAD, true)))
+  if (!stwi_conn_begin_write(conn, &w,
+                             control + data + stwi_frame_size(STWI_BARRIER_PAYLOAD, true)))
     return;
   put_pongs(conn, link, &w);
   link->profile->put_control(conn, &w);
   if (takes_opening(conn, link))
     put_opening(conn, &w);
   if (has_data) {
-    w.end -= stwi_frame_size(BARRIER_PAYLOAD, true);
+    w.end -= stwi_frame_size(STWI_BARRIER_PAYLOAD, true);
     put_messages(conn, link, &w, opening > 0 && is_within_message(link));
-    w.end += stwi_frame_size(BARRIER_PAYLOAD, true);
+    w.end += stwi_frame_size(STWI_BARRIER_PAYLOAD, true);
     if (needs_barrier(conn) && stwi_conn_is_live(conn))
       put_barrier(conn, link, &w);
   }
@@ -348,7 +350,7 @@ void stwi_conn_probe(struct stwi_conn *conn) {
     return;
   }
   struct stwi_writer w;
-  if (!stwi_conn_begin_write(conn, &w, stwi_frame_size(BARRIER_PAYLOAD, true)))
+  if (!stwi_conn_begin_write(conn, &w, stwi_frame_size(STWI_BARRIER_PAYLOAD, true)))
     return;
   put_barrier(conn, link, &w);
   stwi_conn_finish_write(conn, link, &w);
@@ -420,7 +422,7 @@ static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id
 
 void stwi_conn_ponged(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *payload,
                       size_t size) {
-  if (size != BARRIER_PAYLOAD || memcmp(payload, barrier_magic, sizeof barrier_magic) != 0)
+  if (size != STWI_BARRIER_PAYLOAD || memcmp(payload, barrier_magic, sizeof barrier_magic) != 0)
     return;
   if (get_u32(payload + 4) != link->gen || link->barrier_count == 0)
     return;
