@@ -71,25 +71,27 @@ static PyObject *simulate(struct core_state *state, const stw_fleet_params *para
   if (status != STW_OK)
     return core_raise(state, status, "a fleet needs a known policy and profile, and time");
   Py_BEGIN_ALLOW_THREADS status = stw_fleet_run(fleet, first, count);
-  Py_END_ALLOW_THREADS PyObject *results =
-      status == STW_OK ? results_of(fleet) : core_raise(state, status, "the simulation stopped");
+  Py_END_ALLOW_THREADS const char *why = stw_fleet_why(fleet);
+  const char *text = why[0] == '\0' ? "the simulation stopped" : why;
+  PyObject *results = status == STW_OK ? results_of(fleet) : core_raise(state, status, text);
   stw_fleet_free(fleet);
   return results;
 }
 
 PyDoc_STRVAR(run_doc,
              "fleet_run($module, policy, profile, seed, seconds, interval_ms, first, count,\n"
-             "          has_no_hints, has_no_drain, has_no_hedge, has_log, steps, /)\n--\n\n"
+             "          has_no_hints, has_no_drain, has_no_hedge, has_log, is_event_level,\n"
+             "          steps, /)\n--\n\n"
              "Simulates clients first .. first + count - 1 without the GIL: (values, log).");
 
 static PyObject *run(PyObject *module, PyObject *args) {
   stw_fleet_params params = {.struct_size = sizeof params};
   unsigned long long seed, seconds, interval, first, count;
-  int no_hints, no_drain, no_hedge, log;
+  int no_hints, no_drain, no_hedge, log, event_level;
   PyObject *steps;
-  if (!PyArg_ParseTuple(args, "ssKKKKKppppO:fleet_run", &params.policy, &params.profile, &seed,
+  if (!PyArg_ParseTuple(args, "ssKKKKKpppppO:fleet_run", &params.policy, &params.profile, &seed,
                         &seconds, &interval, &first, &count, &no_hints, &no_drain, &no_hedge, &log,
-                        &steps))
+                        &event_level, &steps))
     return NULL;
   params.seed = seed;
   params.seconds = seconds;
@@ -98,6 +100,7 @@ static PyObject *run(PyObject *module, PyObject *args) {
   params.has_no_drain = no_drain;
   params.has_no_hedge = no_hedge;
   params.has_log = log;
+  params.is_event_level = event_level;
   stw_fleet_step *memory = NULL;
   if (!Py_IsNone(steps) && !(memory = steps_of(steps, &params.step_count)))
     return NULL;

@@ -3,6 +3,8 @@
 #include "sim/fleet_client.h"
 #include "sim/fleet_peer.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +17,7 @@ struct stw_fleet {
   struct stwi_path_step *steps;
   struct stwi_fleet_log log;
   struct stwi_fleet_tally tally;
+  char why[160]; /* the last run stopped; "": it did not */
 };
 
 const char *stw_fleet_profile_at(size_t index) {
@@ -86,7 +89,8 @@ stw_status stw_fleet_new(const stw_fleet_params *params, stw_fleet **out) {
                                                .end = params->seconds * STWI_S,
                                                .has_no_hints = params->has_no_hints,
                                                .has_no_drain = params->has_no_drain,
-                                               .has_no_hedge = params->has_no_hedge};
+                                               .has_no_hedge = params->has_no_hedge,
+                                               .is_event_level = params->is_event_level};
   if (!copy_steps(fleet, params)) {
     stw_fleet_free(fleet);
     return STW_E_MEMORY;
@@ -107,19 +111,29 @@ static stw_status run_one(stw_fleet *fleet, uint64_t client) {
   const char *why = NULL;
   if (fleet->peer != NULL)
     return stwi_fleet_peer_run(&fleet->options, fleet->peer, client, &fleet->tally, &fleet->log);
-  return stwi_fleet_client_run(&fleet->options, client, &fleet->tally, &fleet->log, &why);
+  const stw_status status =
+      stwi_fleet_client_run(&fleet->options, client, &fleet->tally, &fleet->log, &why);
+  if (why != NULL)
+    snprintf(fleet->why, sizeof fleet->why, "client %" PRIu64 " of seed %" PRIu64 ": %s", client,
+             fleet->options.seed, why);
+  return status;
 }
 
 stw_status stw_fleet_run(stw_fleet *fleet, uint64_t first, uint64_t count) {
   if (fleet == NULL || count > UINT64_MAX - first)
     return STW_E_ARGUMENT;
   fleet->log.size = 0;
+  fleet->why[0] = '\0';
   for (uint64_t client = first; client - first < count; client++) {
     const stw_status status = run_one(fleet, client);
     if (status != STW_OK)
       return status;
   }
   return fleet->log.is_out_of_memory ? STW_E_MEMORY : STW_OK;
+}
+
+const char *stw_fleet_why(const stw_fleet *fleet) {
+  return fleet->why;
 }
 
 const uint64_t *stw_fleet_values(const stw_fleet *fleet) {

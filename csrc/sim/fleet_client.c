@@ -6,6 +6,7 @@
 #include "core/mem.h"
 #include "sim/fleet_codec.h"
 #include "sim/fleet_server.h"
+#include "sim/fleet_skip.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -318,6 +319,15 @@ static void talk(void *of, enum stwi_fleet_way way, uint64_t number) {
     say(client, number);
 }
 
+static void skip(void *of, stwi_time until) {
+  struct client *client = of;
+  if (client->writable != 0 || client->server.broken != NULL)
+    return;
+  stwi_fleet_skip(&client->world, client->core,
+                  stwi_earlier(until, stwi_fleet_server_due(&client->server)));
+  client->due = stwi_core_deadline(client->core);
+}
+
 /* ---- a life ---- */
 
 static bool open_conn(struct client *client, const struct stwi_fleet_options *options) {
@@ -344,7 +354,8 @@ static bool open_conn(struct client *client, const struct stwi_fleet_options *op
 
 static stw_status live(struct client *client, const struct stwi_fleet_options *options,
                        const char **why) {
-  static const struct stwi_fleet_policy policy = {due, timer, on_event, told, drain, stop, talk};
+  static const struct stwi_fleet_policy policy = {due,   timer, on_event, told,
+                                                  drain, stop,  talk,     skip};
   if (!open_conn(client, options))
     return STW_E_MEMORY;
   stwi_fleet_world_run(&client->world, &policy, client);

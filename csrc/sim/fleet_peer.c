@@ -182,7 +182,8 @@ static void talk(void *of, enum stwi_fleet_way way, uint64_t number) {
 stw_status stwi_fleet_peer_run(const struct stwi_fleet_options *options,
                                const struct stwi_peer *row, uint64_t client,
                                struct stwi_fleet_tally *tally, struct stwi_fleet_log *log) {
-  static const struct stwi_fleet_policy policy = {due, timer, on_event, told, drain, stop, talk};
+  static const struct stwi_fleet_policy policy = {due,   timer, on_event, told,
+                                                  drain, stop,  talk,     NULL};
   struct peer *peer = calloc(1, sizeof *peer);
   if (peer == NULL)
     return STW_E_MEMORY;

@@ -191,7 +191,7 @@ static void take_path(struct stwi_fleet_world *world, const struct stwi_fleet_po
 }
 
 /* A proxy forgets a flow that nothing came over for a minute, and tells nobody. */
-static stwi_time proxy_due(const struct stwi_fleet_world *world) {
+stwi_time stwi_fleet_forgets(const struct stwi_fleet_world *world) {
   if (!world->path.is_behind_proxy || world->in_use == STWI_FLEET_LINKS_MAX)
     return STWI_NEVER;
   const struct stwi_fleet_flow *flow = &world->wire.flows[world->in_use];
@@ -222,7 +222,7 @@ static void take_one(struct stwi_fleet_world *world, const struct stwi_fleet_pol
     stwi_fleet_take(&world->wire, &event);
     if (event.news != STWI_FLEET_NOTHING)
       policy->event(of, &event);
-  } else if (proxy_due(world) <= world->now) {
+  } else if (stwi_fleet_forgets(world) <= world->now) {
     forget_idle(world);
   } else if (policy->due(of) <= world->now) {
     policy->timer(of);
@@ -231,12 +231,21 @@ static void take_one(struct stwi_fleet_world *world, const struct stwi_fleet_pol
   }
 }
 
+/* Whatever is not the policy's own doing. */
+static stwi_time outside(const struct stwi_fleet_world *world) {
+  const stwi_time talk = stwi_earlier(world->talk_at[0], world->talk_at[1]);
+  return stwi_earlier(stwi_earlier(world->path_at, talk), world->options->end);
+}
+
 void stwi_fleet_world_run(struct stwi_fleet_world *world, const struct stwi_fleet_policy *policy,
                           void *of) {
+  const bool may_skip = policy->skip != NULL && !world->options->is_event_level;
   uint64_t events = 0;
   for (;;) {
+    if (may_skip && stwi_fleet_due(&world->wire) == STWI_NEVER)
+      policy->skip(of, outside(world));
     stwi_time next = stwi_earlier(world->path_at, stwi_fleet_due(&world->wire));
-    next = stwi_earlier(next, proxy_due(world));
+    next = stwi_earlier(next, stwi_fleet_forgets(world));
     next = stwi_earlier(next, policy->due(of));
     next = stwi_earlier(next, stwi_earlier(world->talk_at[0], world->talk_at[1]));
     if (next >= world->options->end)

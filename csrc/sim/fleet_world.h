@@ -18,7 +18,7 @@ struct stwi_fleet_options {
   const struct stwi_path_profile *profile;
   uint64_t seed, interval_ns;
   stwi_time end;
-  bool has_no_hints, has_no_drain, has_no_hedge;
+  bool has_no_hints, has_no_drain, has_no_hedge, is_event_level;
   const struct stwi_path_step *steps;
   size_t step_count;
 };
@@ -63,6 +63,9 @@ struct stwi_fleet_policy {
   void (*drain)(void *of);
   void (*stop)(void *of, uint32_t link); /* the process at its end goes */
   void (*talk)(void *of, enum stwi_fleet_way way, uint64_t number);
+  /* Lives through the heartbeats that are over before `until`, where nothing else is under way;
+   * what is left is the same as with every step of them.  NULL: the policy cannot. */
+  void (*skip)(void *of, stwi_time until);
 };
 
 void stwi_fleet_world_init(struct stwi_fleet_world *world, const struct stwi_fleet_options *options,
@@ -79,6 +82,8 @@ void stwi_fleet_noticed(struct stwi_fleet_world *world, bool is_alarm);
 void stwi_fleet_world_arrived(struct stwi_fleet_world *world, enum stwi_fleet_way way,
                               uint64_t number);
 void stwi_fleet_heartbeat(struct stwi_fleet_world *world, size_t bytes);
+/* When a proxy on the way forgets the flow in use unless something comes over it. */
+stwi_time stwi_fleet_forgets(const struct stwi_fleet_world *world);
 void stwi_fleet_say(struct stwi_fleet_world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

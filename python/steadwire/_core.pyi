@@ -40,6 +40,7 @@ def fleet_run(
     has_no_drain: bool,
     has_no_hedge: bool,
     has_log: bool,
+    is_event_level: bool,
     steps: list[tuple[int, int, int, bool]] | None,
     /,
 ) -> tuple[list[int], bytes]: ...

@@ -81,6 +81,11 @@ def _add_common(one: argparse.ArgumentParser, clients: str, days: str | None) ->
     one.add_argument("--no-hints", action="store_true", help="the system tells nothing")
     one.add_argument("--no-drain", action="store_true", help="servers end without a word before")
     one.add_argument("--no-hedge", action="store_true", help="never a second link")
+    one.add_argument(
+        "--event-level",
+        action="store_true",
+        help="a step for every packet: slower, and the same to the last byte",
+    )
     one.add_argument("--jobs", metavar="N", help="processes; default one for each core")
     one.add_argument("--json", action="store_true", help="the report as JSON instead of a table")
     one.add_argument("--out", type=Path, metavar="FILE", help="the report as .json or .csv")
@@ -113,6 +118,7 @@ def _switches(arguments: argparse.Namespace) -> dict[str, Any]:
         "drain": not arguments.no_drain,
         "hedge": not arguments.no_hedge,
         "log": arguments.log is not None,
+        "event_level": arguments.event_level,
     }
 
 

@@ -145,8 +145,11 @@ static void live(struct side *real, struct side *skipping, struct stwi_random *r
     const stwi_time asks = stwi_quiet_asks(&quiet);
     assert_true(asks == stwi_core_deadline(real->core));
     turn_at(real, asks);
-    const stwi_time back = asks + round_trip(random);
-    const bool is_beat = back < stwi_core_deadline(real->core);
+    const stwi_time late = stwi_core_deadline(real->core);
+    const bool is_at_border = stwi_random_below(random, 4) == 0;
+    const stwi_time back =
+        is_at_border ? late - stwi_random_below(random, 2) : asks + round_trip(random);
+    const bool is_beat = back < late;
     assert_int_equal(stwi_quiet_beat(&quiet, back), is_beat);
     const stwi_time in_time = is_beat ? back : asks + 1;
     if (!is_beat)

@@ -67,6 +67,18 @@ def test_the_command_is_the_same_on_any_number_of_processes(
     assert all(row.keys() >= FIGURES for row in rows)
 
 
+def test_skipping_quiet_heartbeats_changes_no_byte(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ("fleet", "--clients", "8", "--days", "2", "--policies", "steadwire")
+    logs = [tmp_path / "skipped", tmp_path / "stepped"]
+    skipped = report(capsys, *arguments, "--log", str(logs[0]))
+    stepped = report(capsys, *arguments, "--log", str(logs[1]), "--event-level")
+    assert skipped == stepped
+    assert logs[0].read_bytes() == logs[1].read_bytes()
+    assert fleet(clients=2, days=2) == fleet(clients=2, days=2, event_level=True)
+
+
 def test_the_table_and_the_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "report.csv"
     arguments = ["--clients", "2", "--days", "1", "--profile", "bot", "--policies", "all"]

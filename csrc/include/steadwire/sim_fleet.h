@@ -46,7 +46,7 @@ extern "C" {
   X(LOST_MESSAGES, "lost_messages", "of these, never delivered")                                   \
   X(DUPLICATES, "duplicates", "delivered again")                                                   \
   X(HEARTBEAT_BYTES, "heartbeat_bytes", "of packets that only ask or answer")                      \
-  X(EVENTS, "events", "steps of the simulation")
+  X(EVENTS, "events", "steps of the simulation, with those that were skipped")
 
 typedef enum stw_fleet_count {
 #define STW_X(name, slug, text) STW_FLEET_##name,
@@ -99,6 +99,8 @@ typedef struct stw_fleet_params {
   bool has_no_drain;           /* the server's process ends without asking its clients to move */
   bool has_no_hedge;           /* never a second link beside a suspected one */
   bool has_log;                /* keeps a line for each thing that happens */
+  bool is_event_level;         /* a step for every packet, also of heartbeats that nothing disturbs:
+                                  values and log are the same without, and come sooner */
   const stw_fleet_step *steps; /* ascending; take the place of every fault; NULL: none */
   size_t step_count;
 } stw_fleet_params;
@@ -108,9 +110,13 @@ typedef struct stw_fleet stw_fleet;
 /* Copies params.  E_ARGUMENT: an unknown name, a bound passed or steps out of order. */
 STW_API stw_status stw_fleet_new(const stw_fleet_params *params, stw_fleet **out);
 STW_API void stw_fleet_free(stw_fleet *fleet);
-/* Simulates clients first .. first + count - 1 and adds them.  E_MEMORY: the values are of no use
- * any more. */
+/* Simulates clients first .. first + count - 1 and adds them.  E_ARGUMENT: there are no such
+ * clients.  E_MEMORY, and E_STATE, where the engine broke a promise (stw_fleet_why says which;
+ * please report it with the parameters): the values are of no use any more. */
 STW_API stw_status stw_fleet_run(stw_fleet *fleet, uint64_t first, uint64_t count);
+/* The promise that the last run found broken, and the client that broke it; "": none.  Lent until
+ * the next run. */
+STW_API const char *stw_fleet_why(const stw_fleet *fleet);
 /* Lends STW_FLEET_VALUES numbers: counts, then histograms. */
 STW_API const uint64_t *stw_fleet_values(const stw_fleet *fleet);
 /* Lends what was logged, until the next run; lines end with "\n". */

@@ -138,6 +138,8 @@ class World:
     drain: bool = True
     hedge: bool = True
     log: bool = False
+    event_level: bool = False
+    """A step for every packet; without it quiet heartbeats are skipped, and results are equal."""
     steps: tuple[Step, ...] | None = None
     """A recorded path in place of every fault."""
 
@@ -155,6 +157,7 @@ class World:
             not self.drain,
             not self.hedge,
             self.log,
+            self.event_level,
             None if self.steps is None else list(self.steps),
         )
         return Fleet(self.policy, self.profile, tuple(values), log)
@@ -183,6 +186,7 @@ def fleet(
     hints: bool = True,
     drain: bool = True,
     hedge: bool = True,
+    event_level: bool = False,
     steps: Sequence[Step] | None = None,
 ) -> Fleet:
     """Simulates clients of one profile, in this thread."""
@@ -195,6 +199,7 @@ def fleet(
         hints=hints,
         drain=drain,
         hedge=hedge,
+        event_level=event_level,
         steps=None if steps is None else tuple(steps),
     )
     check(world)
