@@ -88,11 +88,43 @@ uint64_t stwi_path_pareto(struct stwi_random *random, uint64_t least_ns, double 
   return to_ns((double)least_ns * pow(1 - stwi_path_uniform(random), -1 / alpha));
 }
 
-/* Box and Muller, 1958. */
+/* From the highest power down. */
+static double polynomial(const double *coefficients, unsigned count, double x) {
+  double sum = coefficients[0];
+  for (unsigned i = 1; i < count; i++)
+    sum = sum * x + coefficients[i];
+  return sum;
+}
+
+/* The deviation that a share of `p` lies below: the rational approximation of P. J. Acklam (2003),
+ * whose relative error is below 1.2e-9.  One draw and no logarithm in 95 of 100 cases: fleets spend
+ * most of their time here. */
+static double normal_quantile(double p) {
+  static const double near_above[] = {-3.969683028665376e+01, 2.209460984245205e+02,
+                                      -2.759285104469687e+02, 1.383577518672690e+02,
+                                      -3.066479806614716e+01, 2.506628277459239e+00};
+  static const double near_below[] = {-5.447609879822406e+01, 1.615858368580409e+02,
+                                      -1.556989798598866e+02, 6.680131188771972e+01,
+                                      -1.328068155288572e+01, 1};
+  static const double far_above[] = {-7.784894002430293e-03, -3.223964580411365e-01,
+                                     -2.400758277161838e+00, -2.549732539343734e+00,
+                                     4.374664141464968e+00,  2.938163982698783e+00};
+  static const double far_below[] = {7.784695709041462e-03, 3.224671290700398e-01,
+                                     2.445134137142996e+00, 3.754408661907416e+00, 1};
+  static const double far = 0.02425;
+  if (p >= far && p <= 1 - far) {
+    const double x = p - 0.5, square = x * x;
+    return x * polynomial(near_above, 6, square) / polynomial(near_below, 6, square);
+  }
+  const double x = sqrt(-2 * log(p < far ? p : 1 - p));
+  const double deviation = polynomial(far_above, 6, x) / polynomial(far_below, 5, x);
+  return p < far ? deviation : -deviation;
+}
+
 uint64_t stwi_path_lognormal(struct stwi_random *random, uint64_t median_ns, double sigma) {
-  const double turn = 6.283185307179586 * stwi_path_uniform(random);
-  const double normal = sqrt(-2 * log1p(-stwi_path_uniform(random))) * cos(turn);
-  return to_ns((double)median_ns * exp(sigma * normal));
+  /* The middle of a step: never 0 or 1. */
+  const double p = ((double)(stwi_random_next(random) >> 12) + 0.5) * 0x1p-52;
+  return to_ns((double)median_ns * exp(sigma * normal_quantile(p)));
 }
 
 /* ---- when the next fault of a kind begins ---- */
