@@ -11,6 +11,7 @@
 #include "core/cause.h"
 #include "core/link.h"
 #include "core/outbox.h"
+#include "sim/path_model.h"
 
 /* --- JSON --- */
 
@@ -261,6 +262,34 @@ static void print_message_rules(const char *key, stw_guarantee guarantee) {
   putchar(']');
 }
 
+/* --- the fault model --- */
+
+static void print_fault_model(void) {
+  static const char *const marks[] = {[STWI_PATH_ASSUMED] = "assumed",
+                                      [STWI_PATH_READ] = "read",
+                                      [STWI_PATH_MEASURED] = "measured"};
+  struct stwi_path_parameter parameter;
+  begin_list("fault_profiles");
+  for (size_t i = 0; i < STWI_PATH_PROFILES; i++) {
+    fputs(i == 0 ? "" : ", ", stdout);
+    print_text(stwi_path_profile_at(i)->name);
+  }
+  putchar(']');
+  begin_list("fault_model");
+  for (size_t i = 0; stwi_path_parameter_at(i, &parameter); i++) {
+    begin_row(i);
+    print_member(true, "name", parameter.name);
+    print_member(false, "unit", parameter.unit);
+    print_member(false, "mark", marks[parameter.mark]);
+    print_member(false, "source", parameter.source);
+    print_key(false, "values");
+    for (size_t k = 0; k < STWI_PATH_PROFILES; k++)
+      printf("%s%.3g", k == 0 ? "[" : ", ", parameter.values[k]);
+    fputs("]}", stdout);
+  }
+  putchar(']');
+}
+
 int main(void) {
   putchar('{');
   print_member(true, "version", STW_VERSION);
@@ -287,6 +316,7 @@ int main(void) {
   print_causes();
   print_codes("close_codes", stwi_cause_of_close, 1000, 4999);
   print_codes("http_statuses", stwi_cause_of_http, 100, 599);
+  print_fault_model();
   puts("}");
   return fflush(stdout) != 0 || ferror(stdout);
 }

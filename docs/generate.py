@@ -343,9 +343,40 @@ def events_page(lists: Lists) -> Iterator[str]:
     yield from words(lists["edits"], "edit")
 
 
+def fault_model_page(lists: Lists) -> Iterator[str]:
+    yield from ("# The fault model", "", NOTE, "")
+    yield from (
+        "What `steadwire simulate fleet` puts its clients through. Each kind of fault has random",
+        "numbers of its own for each client and seed, and comes at random (exponential) times.",
+        "Assumed: the figure is ours; beside it is what was found, if anything was. Read: in the",
+        "source named. Measured: in the recordings or on the system named. A single figure is that",
+        "of all. The clock is that of a machine that is awake. What comes of this is a simulation,",
+        "no figure of the field.",
+        "",
+    )
+    rows = (
+        (row["name"], row["unit"], *profile_values(row["values"]), row["mark"], row["source"])
+        for row in lists["fault_model"]
+    )
+    heads = ("parameter", "unit", *lists["fault_profiles"], "mark", "source")
+    yield from table(heads, rows)
+    yield from (
+        "Not in it: faults that many clients share (`steadwire simulate herd` has those), captive",
+        "portals, names that do not resolve, servers that are half open, processes that stand",
+        "still, and systems that tell what is not so.",
+    )
+
+
+def profile_values(values: list[float]) -> Iterator[str]:
+    """One that all have stands once, in the first column."""
+    shown = [f"{value:g}" for value in values]
+    return (text if place == 0 or len(set(shown)) > 1 else "" for place, text in enumerate(shown))
+
+
 PAGES: dict[str, Callable[[Lists], Iterator[str]]] = {
     "causes.md": causes_page,
     "events.md": events_page,
+    "fault_model.md": fault_model_page,
     "metrics.md": metrics_page,
     "options.md": options_page,
     "states.md": states_page,

@@ -156,7 +156,9 @@ for _name in """
     """.split():
     UNBOUND[f"lua: stw_{_name}"] = "the server companion is a Python package"
 
-for _name in "count_at histogram_at bucket_us profile_at policy_at new free run values log".split():
+for (
+    _name
+) in "count_at histogram_at bucket_us profile_at policy_at new free run why values log".split():
     UNBOUND[f"lua: stw_fleet_{_name}"] = "the simulator is for shells and notebooks"
 
 for _name in "policy_at run free look seconds".split():

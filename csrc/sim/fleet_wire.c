@@ -1,10 +1,9 @@
 #include "sim/fleet_wire.h"
 
+#include "sim/path_model.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#define SYN_RTO STWI_S
-#define RTO_MOST (120 * STWI_S)
 
 enum { EXCHANGES = 3, PACKETS_FIRST = 16 };
 
@@ -64,7 +63,7 @@ uint32_t stwi_fleet_dial(struct stwi_fleet_wire *wire, stwi_time now, uint32_t g
   flow->gen = gen;
   flow->exchanges = EXCHANGES + 1; /* the name is known already: that takes no time */
   flow->exchange_ns = stwi_path_handshake(wire->path) / EXCHANGES;
-  flow->rto_ns = SYN_RTO;
+  flow->rto_ns = STWI_PATH_SYN_RTO;
   flow->dialled_at = flow->used_at = flow->due = now;
   wire->due = stwi_earlier(wire->due, flow->due);
   return link;
@@ -186,7 +185,7 @@ void stwi_fleet_send_token(struct stwi_fleet_wire *wire, stwi_time now, uint32_t
 static void release(struct stwi_fleet_wire *wire, uint32_t link, unsigned way, stwi_time now) {
   struct stwi_fleet_lane *lane = &wire->flows[link].lanes[way];
   if (!stwi_path_is_up(wire->path)) {
-    lane->rto_ns = lane->rto_ns < RTO_MOST / 2 ? 2 * lane->rto_ns : RTO_MOST;
+    lane->rto_ns = lane->rto_ns < STWI_PATH_RTO_MOST / 2 ? 2 * lane->rto_ns : STWI_PATH_RTO_MOST;
     lane->retry_at = now + lane->rto_ns;
     return;
   }

@@ -1,14 +1,15 @@
 #include "sim/fleet_world.h"
 
+#include "sim/path_model.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PROXY_IDLE (60 * STWI_S)
-
 /* How often the application talks, by way. */
-static const double talk_every[2] = {[STWI_FLEET_TO_SERVER] = 600, [STWI_FLEET_TO_CLIENT] = 120};
+static const double talk_every[2] = {
+    [STWI_FLEET_TO_SERVER] = STWI_PATH_TALK_UP_S, [STWI_FLEET_TO_CLIENT] = STWI_PATH_TALK_DOWN_S};
 
 /* ---- log ---- */
 
@@ -195,7 +196,7 @@ stwi_time stwi_fleet_forgets(const struct stwi_fleet_world *world) {
   if (!world->path.is_behind_proxy || world->in_use == STWI_FLEET_LINKS_MAX)
     return STWI_NEVER;
   const struct stwi_fleet_flow *flow = &world->wire.flows[world->in_use];
-  return flow->is_dead ? STWI_NEVER : flow->used_at + PROXY_IDLE;
+  return flow->is_dead ? STWI_NEVER : flow->used_at + STWI_PATH_PROXY_IDLE;
 }
 
 static void forget_idle(struct stwi_fleet_world *world) {

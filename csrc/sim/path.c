@@ -1,73 +1,15 @@
 #include "sim/path.h"
 
+#include "sim/path_model.h"
+
 #include <math.h>
 #include <string.h>
 
 #define DAY_S 86400.0
 #define HOUR (3600 * STWI_S)
-#define HINT_AFTER (100 * STWI_MS) /* until the operating system has told */
 
-#define GAP_LEAST STWI_S
-#define GAP_ALPHA 1.9
-#define OUTAGE_MEDIAN (30 * STWI_S)
-#define OUTAGE_SIGMA 1.3
-#define OUTAGE_ENDS_FLOWS 0.5
-#define OUTAGE_IS_VISIBLE 0.7
-#define HANDOVER_LEAST (1 * STWI_S)
-#define HANDOVER_MOST (2 * STWI_S)
-#define SLEEP_ENDS_FLOWS 0.8
-#define DRAIN_FOR (10 * STWI_S)
-#define BEHIND_PROXY 0.1
-
-enum { DRIVING_MORNING = 8, DRIVING_EVENING = 17, HOURS = 24 };
+enum { HOURS = 24 };
 enum { STREAM_DICE = STWI_PATH_SOURCE_COUNT, STREAM_PLACE };
-
-static const struct stwi_path_profile profiles[] = {
-    {"mobile",
-     0.5,
-     60,
-     {[STWI_PATH_OUTAGE] = 2,
-      [STWI_PATH_KILL] = 1,
-      [STWI_PATH_HANDOVER] = 8,
-      [STWI_PATH_SLEEP] = 6,
-      [STWI_PATH_DEPLOY] = 2,
-      [STWI_PATH_CRASH] = 1 / 30.0},
-     70 * STWI_MS,
-     0.5,
-     350 * STWI_MS,
-     0.3,
-     300 * STWI_MS},
-    {"desktop",
-     2 / 24.0,
-     2 / 24.0,
-     {[STWI_PATH_OUTAGE] = 0.1,
-      [STWI_PATH_KILL] = 0.1,
-      [STWI_PATH_HANDOVER] = 0.2,
-      [STWI_PATH_SLEEP] = 1.5,
-      [STWI_PATH_DEPLOY] = 2,
-      [STWI_PATH_CRASH] = 1 / 30.0},
-     30 * STWI_MS,
-     0.3,
-     150 * STWI_MS,
-     0.3,
-     250 * STWI_MS},
-    {"bot",
-     0.2 / 24.0,
-     0.2 / 24.0,
-     {[STWI_PATH_OUTAGE] = 0.02,
-      [STWI_PATH_KILL] = 0.02,
-      [STWI_PATH_DEPLOY] = 2,
-      [STWI_PATH_CRASH] = 1 / 30.0},
-     30 * STWI_MS,
-     0.3,
-     150 * STWI_MS,
-     0.3,
-     250 * STWI_MS},
-};
-
-const struct stwi_path_profile *stwi_path_profile_at(size_t index) {
-  return index < sizeof profiles / sizeof profiles[0] ? &profiles[index] : NULL;
-}
 
 /* ---- random shapes ---- */
 
@@ -131,7 +73,7 @@ uint64_t stwi_path_lognormal(struct stwi_random *random, uint64_t median_ns, dou
 
 static double gaps_per_hour(const struct stwi_path_profile *profile, stwi_time at) {
   const uint64_t hour = at / HOUR % HOURS;
-  const bool is_driving = hour == DRIVING_MORNING || hour == DRIVING_EVENING;
+  const bool is_driving = hour == STWI_PATH_DRIVING_MORNING || hour == STWI_PATH_DRIVING_EVENING;
   return is_driving ? profile->driving_gaps_per_hour : profile->calm_gaps_per_hour;
 }
 
@@ -168,7 +110,7 @@ void stwi_path_init(struct stwi_path *path, const struct stwi_path_profile *prof
     path->streams[i].due = next_fault(path, (enum stwi_path_source)i, 0);
   }
   stwi_random_seed(&path->dice, stwi_random_stream(seed, client, STREAM_PLACE));
-  path->is_behind_proxy = stwi_path_uniform(&path->dice) < BEHIND_PROXY;
+  path->is_behind_proxy = stwi_path_uniform(&path->dice) < STWI_PATH_BEHIND_PROXY;
   stwi_random_seed(&path->dice, stwi_random_stream(seed, client, STREAM_DICE));
 }
 
@@ -190,7 +132,7 @@ static struct stwi_path_event take_gap(struct stwi_path *path, struct stwi_path_
   const stwi_time now = stream->due;
   if (stream->phase == 0) {
     stream->phase = 1;
-    stream->due = now + stwi_path_pareto(&stream->random, GAP_LEAST, GAP_ALPHA);
+    stream->due = now + stwi_path_pareto(&stream->random, STWI_PATH_GAP_LEAST, STWI_PATH_GAP_ALPHA);
     return (struct stwi_path_event){.kind = STWI_PATH_BREAKS};
   }
   again(path, STWI_PATH_GAP, now);
@@ -199,13 +141,14 @@ static struct stwi_path_event take_gap(struct stwi_path *path, struct stwi_path_
 
 static struct stwi_path_event begin_outage(struct stwi_path_stream *stream) {
   const stwi_time now = stream->due;
-  stream->ends_flows = stwi_path_uniform(&stream->random) < OUTAGE_ENDS_FLOWS;
-  stream->is_visible = stwi_path_uniform(&stream->random) < OUTAGE_IS_VISIBLE;
-  stream->ends_at = now + stwi_path_lognormal(&stream->random, OUTAGE_MEDIAN, OUTAGE_SIGMA);
-  const bool is_told = stream->is_visible && stream->ends_at > now + HINT_AFTER;
+  stream->ends_flows = stwi_path_uniform(&stream->random) < STWI_PATH_OUTAGE_ENDS_FLOWS;
+  stream->is_visible = stwi_path_uniform(&stream->random) < STWI_PATH_OUTAGE_IS_VISIBLE;
+  stream->ends_at =
+      now + stwi_path_lognormal(&stream->random, STWI_PATH_OUTAGE_MEDIAN, STWI_PATH_OUTAGE_SIGMA);
+  const bool is_told = stream->is_visible && stream->ends_at > now + STWI_PATH_HINT_AFTER;
   stream->is_visible = is_told;
   stream->phase = is_told ? 1 : 2;
-  stream->due = is_told ? now + HINT_AFTER : stream->ends_at;
+  stream->due = is_told ? now + STWI_PATH_HINT_AFTER : stream->ends_at;
   return (struct stwi_path_event){
       .kind = STWI_PATH_BREAKS, .ends_flows = stream->ends_flows, .is_told = is_told};
 }
@@ -221,7 +164,7 @@ static struct stwi_path_event take_outage(struct stwi_path *path, struct stwi_pa
   case 2:
     stream->phase = 3;
     if (stream->is_visible)
-      stream->due = stream->ends_at + HINT_AFTER;
+      stream->due = stream->ends_at + STWI_PATH_HINT_AFTER;
     else
       again(path, STWI_PATH_OUTAGE, stream->ends_at);
     return (struct stwi_path_event){.kind = STWI_PATH_MENDS};
@@ -236,10 +179,11 @@ static struct stwi_path_event take_handover(struct stwi_path *path,
   switch (stream->phase++) {
   case 0:
     stream->due +=
-        HANDOVER_LEAST + stwi_random_below(&stream->random, HANDOVER_MOST - HANDOVER_LEAST);
+        STWI_PATH_HANDOVER_LEAST +
+        stwi_random_below(&stream->random, STWI_PATH_HANDOVER_MOST - STWI_PATH_HANDOVER_LEAST);
     return (struct stwi_path_event){.kind = STWI_PATH_BREAKS, .ends_flows = true, .is_told = true};
   case 1:
-    stream->due += HINT_AFTER;
+    stream->due += STWI_PATH_HINT_AFTER;
     return (struct stwi_path_event){.kind = STWI_PATH_MENDS};
   default:
     again(path, STWI_PATH_HANDOVER, stream->due);
@@ -250,8 +194,8 @@ static struct stwi_path_event take_handover(struct stwi_path *path,
 static struct stwi_path_event take_sleep(struct stwi_path *path, struct stwi_path_stream *stream) {
   if (stream->phase == 0) {
     stream->phase = 1;
-    stream->due += HINT_AFTER;
-    const bool ends_flows = stwi_path_uniform(&stream->random) < SLEEP_ENDS_FLOWS;
+    stream->due += STWI_PATH_HINT_AFTER;
+    const bool ends_flows = stwi_path_uniform(&stream->random) < STWI_PATH_SLEEP_ENDS_FLOWS;
     return (struct stwi_path_event){
         .kind = STWI_PATH_DIES, .ends_flows = ends_flows, .is_told = true};
   }
@@ -262,7 +206,7 @@ static struct stwi_path_event take_sleep(struct stwi_path *path, struct stwi_pat
 static struct stwi_path_event take_deploy(struct stwi_path *path, struct stwi_path_stream *stream) {
   if (stream->phase == 0) {
     stream->phase = 1;
-    stream->due += DRAIN_FOR;
+    stream->due += STWI_PATH_DRAIN_FOR;
     return (struct stwi_path_event){.kind = STWI_PATH_DRAIN};
   }
   again(path, STWI_PATH_DEPLOY, stream->due);
@@ -321,7 +265,7 @@ static struct stwi_path_event take_step(struct stwi_path *path) {
 static stwi_time step_due(const struct stwi_path *path) {
   if (path->step_at == path->step_count)
     return STWI_NEVER;
-  return path->steps[path->step_at].at + (path->step_phase == 1 ? HINT_AFTER : 0);
+  return path->steps[path->step_at].at + (path->step_phase == 1 ? STWI_PATH_HINT_AFTER : 0);
 }
 
 static enum stwi_path_source first(const struct stwi_path *path) {

@@ -5,7 +5,7 @@
  * of a machine that is awake: a sleep takes no time, only its consequences are told.
  *
  * Sources of the figures: mahimahi driving traces and NUWiNS pings for gaps and round trips; the
- * rates of outages, handovers, sleeps and silent deaths are assumptions (docs/design.md).
+ * rates of outages, handovers, sleeps and silent deaths are assumptions (docs/fault_model.md).
  */
 #ifndef STWI_SIM_PATH_H
 #define STWI_SIM_PATH_H

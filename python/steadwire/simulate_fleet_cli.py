@@ -34,7 +34,8 @@ JOBS_MAX = 1024
 ENDINGS = (".csv", ".json")
 
 HEADINGS = (
-    *("policy", "profile", "reliability, %", "lost, s/day", "seen, s", "p99", "back, s", "p99"),
+    *("policy", "profile", "reliability, %", "lost, s/day", "seen, s", "p99"),
+    *("silent seen, s", "p99", "back, s", "p99"),
     *("false/day", "late, %", "lost", "heartbeat, KiB/day"),
 )
 
@@ -203,7 +204,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     within = "" if row["ci95_pct"] is None else f" ± {row['ci95_pct']:.4f}"
     spreads = [
         "-" if value is None else f"{value:.2f}"
-        for name in ("detect_s", "restore_s")
+        for name in ("detect_s", "silent_detect_s", "restore_s")
         for value in row[name].values()
     ]
     return [

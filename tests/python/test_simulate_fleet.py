@@ -13,7 +13,7 @@ from steadwire.sim.fleet import POLICIES, PROFILES, parts
 
 TRACES = Path(__file__).parents[2] / "examples" / "traces"
 FIGURES = {
-    *("name", "profile", "reliability_pct", "ci95_pct", "detect_s", "restore_s"),
+    *("name", "profile", "reliability_pct", "ci95_pct", "detect_s", "silent_detect_s", "restore_s"),
     *("false_alarms_per_day", "late_pct", "heartbeat_bytes_per_day"),
 }
 
@@ -128,6 +128,22 @@ def test_the_traces_of_the_tree_are_replayed(capsys: pytest.CaptureFixture[str])
         capsys, "trace", path, "--clients", "2", "--policies", "steadwire", "--days", ".1"
     )
     assert once != twice
+
+
+def test_on_gaps_alone_we_lose_less_than_who_asks_as_often(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A gap costs who has a packet on its way, so whoever asks more often loses more."""
+    path = str(TRACES / "drive.mahimahi")
+    lost: dict[str, list[float]] = {"steadwire": [], "fixed": []}
+    for interval in ("15s", "30s"):
+        answer = report(capsys, "trace", path, "--days", "3", "--interval", interval)
+        rows = answer["policies"]
+        assert isinstance(rows, list)
+        for row in rows:
+            lost[row["name"]].append(row["lost_s_per_day"])
+    assert all(ours < theirs for ours, theirs in zip(*lost.values(), strict=True))
+    assert all(often > seldom for often, seldom in lost.values())
 
 
 def test_a_trace_is_repeated_to_its_length() -> None:

@@ -3,6 +3,7 @@
 
 #include <steadwire/sim_fleet.h>
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -120,6 +121,41 @@ static void parts_add_up_to_the_whole(void **unused) {
   stw_fleet_free(whole);
   stw_fleet_free(one);
   stw_fleet_free(other);
+}
+
+struct part {
+  pthread_t thread;
+  stw_fleet *fleet;
+  uint64_t first;
+};
+
+static void *live_part(void *of) {
+  const struct part *part = of;
+  const stw_status status = stw_fleet_run(part->fleet, part->first, 2);
+  return status == STW_OK ? of : NULL;
+}
+
+static void threads_change_nothing(void **unused) {
+  (void)unused;
+  enum { THREADS = 4 };
+  const stw_fleet_params params = params_of("mobile", 2);
+  stw_fleet *whole = lived(&params, 2 * THREADS);
+  uint64_t sums[STW_FLEET_VALUES] = {0};
+  struct part parts[THREADS];
+  for (unsigned i = 0; i < THREADS; i++) {
+    parts[i] = (struct part){.fleet = fleet_of(&params), .first = 2 * i};
+    assert_int_equal(pthread_create(&parts[i].thread, NULL, live_part, &parts[i]), 0);
+  }
+  for (unsigned i = 0; i < THREADS; i++) {
+    void *answer = NULL;
+    assert_int_equal(pthread_join(parts[i].thread, &answer), 0);
+    assert_non_null(answer);
+    for (size_t k = 0; k < STW_FLEET_VALUES; k++)
+      sums[k] += stw_fleet_values(parts[i].fleet)[k];
+    stw_fleet_free(parts[i].fleet);
+  }
+  assert_memory_equal(sums, stw_fleet_values(whole), sizeof sums);
+  stw_fleet_free(whole);
 }
 
 static void the_same_seed_logs_the_same_bytes(void **unused) {
@@ -299,6 +335,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_order_of_clients_changes_nothing),
       cmocka_unit_test(parts_add_up_to_the_whole),
+      cmocka_unit_test(threads_change_nothing),
       cmocka_unit_test(the_same_seed_logs_the_same_bytes),
       cmocka_unit_test(the_core_reaches_its_figures),
       cmocka_unit_test(the_fair_baseline_is_no_straw_man),
