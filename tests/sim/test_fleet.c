@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "sanitized.h"
+
 enum { DAY = 86400 };
 
 static stw_fleet_params params_of(const char *profile, uint64_t days) {
@@ -37,17 +39,6 @@ static stw_fleet *lived(const stw_fleet_params *params, uint64_t clients) {
   run(fleet, 0, clients);
   return fleet;
 }
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_SANITIZED true
-#endif
-#endif
-#ifndef IS_SANITIZED
-#define IS_SANITIZED false
-#endif
 
 /* Figures need months of life; a sanitizer is there for the code, and shown two days of it. */
 static bool is_for_the_code(const stw_fleet_params *params) {

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "sanitized.h"
 #include "seed.h"
 
 enum { DAY = 86400, PROFILES = 3 };
@@ -23,6 +24,10 @@ static uint64_t given(const char *name, uint64_t usual) {
   return text == NULL ? usual : strtoull(text, NULL, 10);
 }
 
+static uint64_t clients(void) {
+  return given("STW_FLEET_CLIENTS", IS_SANITIZED ? 5 : 100);
+}
+
 static stw_fleet_params params_of(size_t profile) {
   return (stw_fleet_params){.struct_size = sizeof(stw_fleet_params),
                             .policy = "steadwire",
@@ -32,16 +37,16 @@ static stw_fleet_params params_of(size_t profile) {
                             .has_log = true};
 }
 
-static stw_fleet *lived(stw_fleet_params params, bool is_event_level, uint64_t clients) {
+static stw_fleet *lived(stw_fleet_params params, bool is_event_level, uint64_t count) {
   stw_fleet *fleet = NULL;
   params.is_event_level = is_event_level;
   assert_int_equal(stw_fleet_new(&params, &fleet), STW_OK);
-  assert_int_equal(stw_fleet_run(fleet, 0, clients), STW_OK);
+  assert_int_equal(stw_fleet_run(fleet, 0, count), STW_OK);
   return fleet;
 }
 
-static void expect_same(const stw_fleet_params *params, uint64_t clients) {
-  stw_fleet *skipped = lived(*params, false, clients), *stepped = lived(*params, true, clients);
+static void expect_same(const stw_fleet_params *params, uint64_t count) {
+  stw_fleet *skipped = lived(*params, false, count), *stepped = lived(*params, true, count);
   assert_memory_equal(stw_fleet_values(skipped), stw_fleet_values(stepped),
                       STW_FLEET_VALUES * sizeof(uint64_t));
   size_t size, same;
@@ -57,7 +62,7 @@ static void every_profile_is_the_same(void **unused) {
   (void)unused;
   for (size_t profile = 0; profile < PROFILES; profile++) {
     const stw_fleet_params params = params_of(profile);
-    expect_same(&params, given("STW_FLEET_CLIENTS", 100));
+    expect_same(&params, clients());
   }
 }
 
@@ -70,7 +75,7 @@ static void every_interval_is_the_same(void **unused) {
     params.interval_ms = intervals_ms[i];
     if (params.interval_ms < 1000)
       params.seconds = 6 * 3600;
-    expect_same(&params, given("STW_FLEET_CLIENTS", 100) / 10 + 1);
+    expect_same(&params, clients() / 10 + 1);
   }
 }
 
@@ -81,7 +86,7 @@ static void without_help_it_is_the_same(void **unused) {
     params.has_no_hints = left_out == 0 || left_out == 3;
     params.has_no_drain = left_out == 1 || left_out == 3;
     params.has_no_hedge = left_out == 2 || left_out == 3;
-    expect_same(&params, given("STW_FLEET_CLIENTS", 100) / 10 + 1);
+    expect_same(&params, clients() / 10 + 1);
   }
 }
 
@@ -97,7 +102,7 @@ static void a_trace_is_the_same(void **unused) {
   stw_fleet_params params = params_of(0);
   params.steps = steps;
   params.step_count = 500;
-  expect_same(&params, given("STW_FLEET_CLIENTS", 100) / 10 + 1);
+  expect_same(&params, clients() / 10 + 1);
 }
 
 int main(void) {
