@@ -37,7 +37,6 @@
 #define STWI_BARRIER_BYTES 65536u
 #define STWI_BARRIER_AFTER (200 * STWI_MS)
 #define STWI_BARRIER_PAYLOAD 16u
-#define STWI_RATE_BYTES_MIN 4096u /* fewer say nothing about a rate */
 #define STWI_ATTEMPT_SILENCE (1 * STWI_S)
 #define STWI_STABLE_AFTER (2 * STWI_S)
 #define STWI_OFFLINE_SAFETY (30 * STWI_S)
@@ -267,6 +266,7 @@ void stwi_conn_describe(char *text, size_t size, const char *what, uint32_t code
                         struct stwi_text words);
 void stwi_conn_bytes(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *bytes,
                      size_t size);
+void stwi_conn_heard(struct stwi_conn *conn, size_t size); /* so many came in */
 
 /* Hands a message to the host; `base` is what lend made of `item`.  True: it was taken. */
 struct stwi_inbound_message {
@@ -323,9 +323,9 @@ void stwi_conn_hint_timer(struct stwi_conn *conn);
 void stwi_conn_pump(struct stwi_conn *conn);
 void stwi_conn_writable(struct stwi_conn *conn, struct stwi_link *link);
 void stwi_conn_probe(struct stwi_conn *conn);
-/* From when on a question counts that was asked with `bytes` unproven: on a slow path those before
- * it delay its answer, and that is no silence. */
-stwi_time stwi_conn_question_due(const struct stwi_conn *conn, stwi_time asked, uint64_t bytes);
+/* Asks now and is answered at `at`, without the bytes of either; nothing else is open (quiet.h).
+ * False, and nothing is done: that answer is late. */
+bool stwi_conn_beat(struct stwi_conn *conn, stwi_time at);
 void stwi_conn_replay(struct stwi_conn *conn);
 /* `link` is given up while it owes an answer: perhaps its path was only slow. */
 void stwi_conn_learn_slow(struct stwi_conn *conn, const struct stwi_link *link);

@@ -135,10 +135,14 @@ static void on_item(struct stwi_conn *conn, struct stwi_link *link, const struct
   }
 }
 
-void stwi_conn_bytes(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *bytes,
-                     size_t size) {
+void stwi_conn_heard(struct stwi_conn *conn, size_t size) {
   conn->metrics[STW_METRIC_WIRE_IN_BYTES] += size;
   stwi_pulse_heard(&conn->pulse, conn->core->now);
+}
+
+void stwi_conn_bytes(struct stwi_conn *conn, struct stwi_link *link, const uint8_t *bytes,
+                     size_t size) {
+  stwi_conn_heard(conn, size);
   if (conn->state == STW_STATE_OFFLINE && link->phase == STW_PHASE_UP) {
     stwi_conn_apply(conn, STWI_LINK_BYTES, STW_CAUSE_RECOVERED);
     stwi_pulse_stalled(&conn->pulse, conn->core->now); /* the clocks stood still meanwhile */

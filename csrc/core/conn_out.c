@@ -2,7 +2,9 @@
 
 #include "core/mem.h"
 #include "core/profile.h"
+#include "core/quiet.h"
 
+#define RATE_BYTES_MIN 4096u /* fewer say nothing about a rate */
 static const uint8_t barrier_magic[4] = {'s', 't', 'w', '1'};
 
 stw_proof stwi_conn_wanted(const struct stwi_conn *conn) {
@@ -47,6 +49,14 @@ bool stwi_conn_begin_write(struct stwi_conn *conn, struct stwi_writer *w, size_t
   return true;
 }
 
+/* Bytes went out. */
+static void wrote(struct stwi_conn *conn, struct stwi_link *link, size_t size) {
+  link->is_writing = true;
+  link->out_bytes += size;
+  stwi_conn_kernel_written(conn, link);
+  conn->metrics[STW_METRIC_WIRE_OUT_BYTES] += size;
+}
+
 void stwi_conn_finish_write(struct stwi_conn *conn, struct stwi_link *link,
                             const struct stwi_writer *w) {
   size_t size = (size_t)(w->at - w->start);
@@ -58,10 +68,7 @@ void stwi_conn_finish_write(struct stwi_conn *conn, struct stwi_link *link,
     return;
   effect->u.write.data = w->start;
   effect->u.write.size = size;
-  link->is_writing = true;
-  link->out_bytes += size;
-  stwi_conn_kernel_written(conn, link);
-  conn->metrics[STW_METRIC_WIRE_OUT_BYTES] += size;
+  wrote(conn, link, size);
 }
 
 static void put_u64(uint8_t *out, uint64_t value) {
@@ -80,18 +87,15 @@ static uint32_t get_u32(const uint8_t *in) {
   return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
 }
 
-stwi_time stwi_conn_question_due(const struct stwi_conn *conn, stwi_time asked, uint64_t bytes) {
-  return asked + bytes * conn->byte_ns;
-}
-
+/* On a slow path the bytes before a question delay its answer: that is no silence. */
 static stwi_time question_due(const struct stwi_conn *conn, const struct stwi_link *link,
                               uint64_t out_bytes) {
-  return stwi_conn_question_due(conn, conn->core->now, out_bytes - link->proven_bytes);
+  return conn->core->now + (out_bytes - link->proven_bytes) * conn->byte_ns;
 }
 
 /* Slower at once, faster bit by bit; twice what was seen, for paths change. */
 static void learn_rate(struct stwi_conn *conn, uint64_t bytes, uint64_t ns) {
-  if (bytes < STWI_RATE_BYTES_MIN)
+  if (bytes < RATE_BYTES_MIN)
     return;
   uint64_t seen = 2 * ns / bytes;
   if (seen < conn->byte_ns)
@@ -100,9 +104,25 @@ static void learn_rate(struct stwi_conn *conn, uint64_t bytes, uint64_t ns) {
 }
 
 void stwi_conn_learn_slow(struct stwi_conn *conn, const struct stwi_link *link) {
-  if (link->out_bytes - link->proven_bytes < STWI_RATE_BYTES_MIN)
+  if (link->out_bytes - link->proven_bytes < RATE_BYTES_MIN)
     return;
   conn->byte_ns = conn->byte_ns < STWI_BYTE_NS_MAX / 2 ? 2 * conn->byte_ns : STWI_BYTE_NS_MAX;
+}
+
+/* A barrier stands behind everything up to `out_bytes` of the link. */
+static void asked(struct stwi_conn *conn, struct stwi_link *link, uint64_t out_bytes) {
+  link->barrier_id++;
+  uint32_t tail = (link->barrier_head + link->barrier_count++) % STWI_BARRIERS_MAX;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    link->barriers[tail].upto[lane] = stwi_conn_whole_upto(conn, (stw_lane)lane);
+  link->barriers[tail].at = conn->core->now;
+  link->barriers[tail].out_bytes = out_bytes;
+  link->barriers[tail].due = question_due(conn, link, out_bytes);
+  link->barrier_at = conn->core->now;
+  link->since_barrier_bytes = 0;
+  link->unproven_since = 0;
+  conn->metrics[STW_METRIC_BARRIERS]++;
+  stwi_pulse_asked(&conn->pulse, link->barriers[tail].due);
 }
 
 /* PING{magic, generation, barrier}: its PONG proves everything written before it. */
@@ -114,20 +134,8 @@ static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct s
   for (int i = 0; i < 4; i++)
     payload[4 + i] = (uint8_t)(link->gen >> (24 - 8 * i));
   put_u64(payload + 8, link->barrier_id + 1);
-  if (!put_frame(conn, w, STWI_OP_PING, payload, sizeof payload))
-    return;
-  link->barrier_id++;
-  uint32_t tail = (link->barrier_head + link->barrier_count++) % STWI_BARRIERS_MAX;
-  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
-    link->barriers[tail].upto[lane] = stwi_conn_whole_upto(conn, (stw_lane)lane);
-  link->barriers[tail].at = conn->core->now;
-  link->barriers[tail].out_bytes = link->out_bytes + (uint64_t)(w->at - w->start);
-  link->barriers[tail].due = question_due(conn, link, link->barriers[tail].out_bytes);
-  link->barrier_at = conn->core->now;
-  link->since_barrier_bytes = 0;
-  link->unproven_since = 0;
-  conn->metrics[STW_METRIC_BARRIERS]++;
-  stwi_pulse_asked(&conn->pulse, link->barriers[tail].due);
+  if (put_frame(conn, w, STWI_OP_PING, payload, sizeof payload))
+    asked(conn, link, link->out_bytes + (uint64_t)(w->at - w->start));
 }
 
 /* A sender may be waiting for room: then proofs must not wait for company. */
@@ -434,6 +442,24 @@ void stwi_conn_ponged(struct stwi_conn *conn, struct stwi_link *link, const uint
                   stwi_pulse_check(&conn->pulse, conn->core->now) < STWI_PULSE_LATE;
   if (is_clear)
     stwi_conn_apply(conn, STWI_LINK_PULSE_OK, STW_CAUSE_RECOVERED);
+}
+
+bool stwi_conn_beat(struct stwi_conn *conn, stwi_time at) {
+  struct stwi_link *link = conn->active;
+  struct stwi_pulse *pulse = &conn->pulse;
+  const uint64_t out = link->out_bytes + stwi_quiet_question_bytes();
+  stwi_pulse_asked(pulse, question_due(conn, link, out));
+  const bool is_late = at >= stwi_pulse_deadline(pulse, conn->core->now);
+  pulse->asked_at = 0;
+  if (is_late)
+    return false;
+  asked(conn, link, out);
+  wrote(conn, link, stwi_quiet_question_bytes());
+  conn->core->now = at;
+  stwi_conn_writable(conn, link);
+  stwi_conn_heard(conn, stwi_quiet_answer_bytes());
+  answered(conn, link, link->barrier_id);
+  return true;
 }
 
 bool stwi_conn_write_close(struct stwi_conn *conn, struct stwi_link *link, uint16_t code,

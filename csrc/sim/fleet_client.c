@@ -323,8 +323,9 @@ static void skip(void *of, stwi_time until) {
   struct client *client = of;
   if (client->writable != 0 || client->server.broken != NULL)
     return;
-  stwi_fleet_skip(&client->world, client->core,
+  stwi_fleet_skip(&client->world, client->core, &client->effects,
                   stwi_earlier(until, stwi_fleet_server_due(&client->server)));
+  perform_all(client);
   client->due = stwi_core_deadline(client->core);
 }
 

@@ -12,7 +12,8 @@
 #include "sim/fleet_world.h"
 
 /* Nothing is under way on the wires of `world`, and nothing happens to it before `until` but what
- * `core` does, which has one conn, in slot 0. */
-void stwi_fleet_skip(struct stwi_fleet_world *world, struct stwi_core *core, stwi_time until);
+ * `core` does, which has one conn, in slot 0.  Appends to `effects` what it tells. */
+void stwi_fleet_skip(struct stwi_fleet_world *world, struct stwi_core *core,
+                     struct stwi_effects *effects, stwi_time until);
 
 #endif

@@ -150,14 +150,15 @@ static void live(struct side *real, struct side *skipping, struct stwi_random *r
     const stwi_time back =
         is_at_border ? late - stwi_random_below(random, 2) : asks + round_trip(random);
     const bool is_beat = back < late;
-    assert_int_equal(stwi_quiet_beat(&quiet, back), is_beat);
+    assert_int_equal(stwi_quiet_beat(&quiet, back, &skipping->effects), is_beat);
     const stwi_time in_time = is_beat ? back : asks + 1;
     if (!is_beat)
-      assert_true(stwi_quiet_beat(&quiet, in_time));
+      assert_true(stwi_quiet_beat(&quiet, in_time, &skipping->effects));
     answer(real, in_time);
+    skipping->now = in_time;
   }
-  stwi_core_lived(skipping->core, 0, &quiet);
-  skipping->now = quiet.now;
+  stwi_quiet_over(&quiet);
+  assert_int_equal(skipping->effects.count, 0);
 }
 
 static void skipped_beats_are_equal_to_real_ones(void **unused) {
@@ -231,8 +232,8 @@ static void no_beat_changes_nothing(void **unused) {
   begin_quiet(&one);
   begin_quiet(&other);
   assert_true(stwi_core_is_quiet(one.core, 0, &quiet));
-  assert_false(stwi_quiet_beat(&quiet, stwi_quiet_asks(&quiet) + STWI_S * 60));
-  stwi_core_lived(one.core, 0, &quiet);
+  assert_false(stwi_quiet_beat(&quiet, stwi_quiet_asks(&quiet) + STWI_S * 60, &one.effects));
+  stwi_quiet_over(&quiet);
   expect_same(&one, &other);
   end(&one);
   end(&other);
