@@ -265,13 +265,16 @@ class Sessions:
             self._plains.discard(session)
 
     async def _serve_session(self, link: Link, turn: Turn) -> None:
+        shown: tuple[bytes, str | None] | None = None
         for _attempt in range(2):  # a stale HELLO may be followed by another
             try:
                 async with asyncio.timeout(self._hello_timeout):
                     hello = await frame_of(link)
                 turn.begin()
                 cid, *_numbers = fields = _core.hello_read(hello)
-                principal = await self._while_there(link, fields[3])
+                if shown is None or shown[0] != fields[3]:
+                    shown = fields[3], await self._while_there(link, fields[3])
+                principal = shown[1]
                 refusal, session, number = await self._open(link, cid, hello, principal)
             except SteadwireError as error:
                 await link.close(getattr(error, "close_code", TRY_LATER), str(error)[:100])
