@@ -122,6 +122,29 @@ async def test_a_newer_link_and_a_client_that_vanishes_leave_no_traceback(
     assert [record.getMessage() for record in caplog.records] == []
 
 
+async def test_the_upgrade_is_answered_503_where_there_is_no_room(
+    route: Callable[[Sessions], BaseRoute], caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = Sessions(echo, handshakes_per_second=0.1)
+    async with serving(sessions, route(sessions)) as url, websockets.connect(url) as link:
+        await link.send("in")
+        assert await link.recv() == "in"
+        waiting = asyncio.create_task(websockets.connect(url, open_timeout=60).__aenter__())
+        async with asyncio.timeout(10):
+            while sessions.stats()["queued"] == 0:
+                await asyncio.sleep(0.01)
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(url)
+        assert refused.value.response.status_code == 503
+        assert int(refused.value.response.headers["Retry-After"]) >= 10
+        waiting.cancel()
+        async with asyncio.timeout(10):
+            while sessions.stats()["queued"] > 0:
+                await asyncio.sleep(0.01)
+        assert sessions.stats()["abandoned"] == 1
+    assert [record.getMessage() for record in caplog.records if record.levelno > 20] == []
+
+
 async def test_an_endpoint_that_was_accepted_before_says_what_to_do(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -111,7 +111,7 @@ async def let_run() -> None:
         await asyncio.sleep(0)
 
 
-async def test_two_seconds_of_work_wait_and_who_comes_then_gets_appointments() -> None:
+async def test_nine_tenths_of_a_second_wait_and_who_comes_then_gets_appointments() -> None:
     world = World(10.0)
     waiting = []
     refused = []
@@ -121,9 +121,9 @@ async def test_two_seconds_of_work_wait_and_who_comes_then_gets_appointments() -
     for task in waiting:
         if task.done() and isinstance(task.exception(), Refused):
             refused.append(task.exception())
-    assert (world.door.admitted, world.door.queued, world.door.refused) == (1, 20, 39)
+    assert (world.door.admitted, world.door.queued, world.door.refused) == (1, 9, 50)
     afters = [one.after for one in refused if isinstance(one, Refused)]
-    assert afters[0] >= 2
+    assert afters[0] >= 0.9
     assert all(b - a == pytest.approx(1 / 9) for a, b in zip(afters[1:], afters[2:], strict=False))
     assert world.door.appointments_ms == pytest.approx(60 / 9 * 1000, abs=2)
     for task in waiting:
@@ -133,7 +133,7 @@ async def test_two_seconds_of_work_wait_and_who_comes_then_gets_appointments() -
 
 
 async def test_who_left_the_queue_takes_nobodys_turn() -> None:
-    world = World(1.0)
+    world = World(4.0)
     first = await world.door.enter(Guest())
     gone, there = Guest(), Guest()
     waiting = [asyncio.ensure_future(world.door.enter(one)) for one in (gone, there)]
@@ -142,14 +142,14 @@ async def test_who_left_the_queue_takes_nobodys_turn() -> None:
     gone.left.set()
     with pytest.raises(Abandoned):
         await waiting[0]
-    world.now += 1.0
+    world.now += 0.25
     first.end()
     (await waiting[1]).end()
     assert (world.door.admitted, world.door.abandoned, world.door.queued) == (2, 1, 0)
 
 
 async def test_a_shut_door_tells_when_it_opens_and_empties_its_queue() -> None:
-    world = World(1.0)
+    world = World(4.0)
     (await world.door.enter(Guest())).end()
     waiting = asyncio.ensure_future(world.door.enter(Guest()))
     await let_run()
@@ -210,21 +210,27 @@ async def test_nothing_is_done_for_clients_that_left_while_the_server_was_busy()
             assert runs == 1
 
 
+def came(sessions: Sessions) -> int:
+    """How many have been at the door."""
+    stats = sessions.stats()
+    return sum(stats[name] for name in ("admitted", "refused", "abandoned", "queued"))
+
+
 async def test_a_queue_of_clients_that_gave_up_holds_up_nobody() -> None:
-    sessions = Sessions(echo, handshakes_per_second=20)
+    sessions = Sessions(echo, handshakes_per_second=30)
     async with node(sessions) as port:
         queued = []
-        for _ in range(30):
+        for _ in range(25):
             sock = socket.create_connection(("127.0.0.1", port))
             sock.sendall(UPGRADE)
             queued.append(sock)
-        await until_async(lambda: sessions.stats()["queued"] >= 20)
+        await until_async(lambda: came(sessions) == 25)
         for sock in queued:
             sock.close()
         await until_async(lambda: sessions.stats()["queued"] == 0)
         stats = sessions.stats()
-        assert stats["abandoned"] >= 20
-        assert stats["admitted"] + stats["abandoned"] == 30
+        assert stats["abandoned"] > 0
+        assert stats["admitted"] + stats["abandoned"] == 25
         async with plain_connect(f"ws://127.0.0.1:{port}") as client:
             await client.send("next")
             assert await client.recv() == "next"
@@ -313,22 +319,31 @@ async def test_the_upgrade_of_whom_there_is_no_room_for_is_answered_503_with_an_
 async def test_a_client_comes_back_at_its_appointment() -> None:
     sessions = Sessions(echo, handshakes_per_second=2)
     async with node(sessions) as port:
-        first = [await connecting(port, wait=False) for _ in range(5)]
-        await until_async(lambda: sessions.stats()["queued"] >= 3)
-        conns = [await connecting(port, wait=False) for _ in range(3)]
-        events = [conn.events(StateChanged) for conn in conns]
+        conns = [await connecting(port, wait=False) for _ in range(6)]
         try:
-            for queue in events:
-                waiting = await next_in(queue, State.WAITING)
-                assert waiting.cause is Cause.HTTP_5XX
-                assert waiting.http_status == 503
-                assert waiting.delay >= 1.0
-            for conn in (*first, *conns):
-                await conn.wait_online(30)
-            assert max(conn.stats()["attempts"] for conn in conns) <= 4
+            histories = [until_online(conn.events(StateChanged)) for conn in conns]
+            changes = await asyncio.wait_for(asyncio.gather(*histories), 60)
         finally:
-            for conn in (*first, *conns):
+            for conn in conns:
                 await conn.close()
+    refused = 0
+    for history in changes:
+        for waiting, again in zip(history, history[1:], strict=False):
+            if waiting.new is State.WAITING:
+                refused += 1
+                assert (waiting.cause, waiting.http_status) == (Cause.HTTP_5XX, 503)
+                assert waiting.delay >= 1.0
+                assert again.at - waiting.at >= waiting.delay - 0.01
+    assert refused >= 2
+
+
+async def until_online(queue: Any) -> list[StateChanged]:
+    changes: list[StateChanged] = []
+    async for event in queue:
+        changes.append(event)
+        if event.new is State.ONLINE:
+            return changes
+    raise AssertionError("the conn has ended")
 
 
 async def next_in(queue: Any, state: State) -> StateChanged:
@@ -341,7 +356,7 @@ async def next_in(queue: Any, state: State) -> StateChanged:
 
 
 async def test_without_process_request_the_close_says_when_to_come_back() -> None:
-    sessions = Sessions(echo, handshakes_per_second=1)
+    sessions = Sessions(echo, handshakes_per_second=0.1)
     async with serve(sessions.websockets, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         links = [await plain_connect(f"ws://127.0.0.1:{port}") for _ in range(6)]

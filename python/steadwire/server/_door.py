@@ -1,7 +1,7 @@
 """The door of a server: who is let in now, who waits, and when the others shall come back.
 
-A handshake is the work from the upgrade until a session is open. Clients wait in one queue of at
-most 2 s of it; who finds that full is turned away before any of the work is done, with an
+A handshake is the work from the upgrade until a session is open. Clients wait in one queue of less
+than a second of it; who finds that full is turned away before any of the work is done, with an
 appointment. Appointments come from a clock that gives 90 % of the capacity of them a second, so a
 fleet that is turned away comes back spread. Who leaves the queue is dropped from it: nothing is
 done for a client that is gone. `sim/herd_server.c` is the same door in virtual time.
@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
-QUEUE_S = 2.0
+QUEUE_S = 0.9  # our clients begin a second attempt when one is silent for 1 s
 APPOINTED = 0.9  # of the capacity
 SPREAD_OVER = 0.8  # of the capacity, by a drain
 APPOINTMENT_MAX_S = 600.0  # clients wait no longer
