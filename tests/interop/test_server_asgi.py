@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 import websockets
+from interop_support import until
 from session_peer import ScriptedClient
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, WebSocketRoute
@@ -130,17 +131,13 @@ async def test_the_upgrade_is_answered_503_where_there_is_no_room(
         await link.send("in")
         assert await link.recv() == "in"
         waiting = asyncio.create_task(websockets.connect(url, open_timeout=60).__aenter__())
-        async with asyncio.timeout(10):
-            while sessions.stats()["queued"] == 0:
-                await asyncio.sleep(0.01)
+        await until(lambda: sessions.stats()["queued"] == 1)
         with pytest.raises(websockets.InvalidStatus) as refused:
             await websockets.connect(url)
         assert refused.value.response.status_code == 503
         assert int(refused.value.response.headers["Retry-After"]) >= 10
         waiting.cancel()
-        async with asyncio.timeout(10):
-            while sessions.stats()["queued"] > 0:
-                await asyncio.sleep(0.01)
+        await until(lambda: sessions.stats()["queued"] == 0)
         assert sessions.stats()["abandoned"] == 1
     assert [record.getMessage() for record in caplog.records if record.levelno > 20] == []
 

@@ -17,7 +17,7 @@ from session_nodes import connecting, node
 from steadwire.cli import main
 from steadwire.events import StateChanged
 from steadwire.server import Session, Sessions
-from steadwire.server._door import Abandoned, Appointments, Capacity, Door, Refused
+from steadwire.server._door import Abandoned, Appointments, Capacity, Door, Refused, Turn
 from steadwire.words import Cause, State
 from test_core_session import hello
 from websockets.asyncio.client import connect as plain_connect
@@ -71,7 +71,7 @@ def test_appointments_end_at_ten_minutes_without_a_wave_there() -> None:
 
 def test_the_capacity_is_measured_while_clients_wait_and_only_then() -> None:
     capacity = Capacity(None)
-    for step in range(400):
+    for step in range(800):
         capacity.done(step / 800, is_crowded=True)
     assert capacity.per_second == pytest.approx(800, rel=0.02)
     for step in range(400):
@@ -166,7 +166,7 @@ async def test_a_shut_door_tells_when_it_opens_and_empties_its_queue() -> None:
 
 async def test_without_a_rate_so_many_are_let_in_as_end() -> None:
     door = Door()
-    turns = [await door.enter(Guest()) for _ in range(256)]
+    turns = [await door.enter(Guest()) for _ in range(50)]  # 100 a second are guessed
     waiting = asyncio.ensure_future(door.enter(Guest()))
     await let_run()
     assert not waiting.done()
@@ -176,6 +176,30 @@ async def test_without_a_rate_so_many_are_let_in_as_end() -> None:
     for turn in turns:
         turn.end()
     assert door.queued == 0
+
+
+@pytest.mark.parametrize("can", [20.0, 80.0, 400.0])
+async def test_a_server_that_is_slower_or_faster_than_guessed_finds_its_measure(can: float) -> None:
+    """It does one after the other; clients never stop coming."""
+    now = 0.0
+    door = Door(clock=lambda: now)
+    waiting: list[asyncio.Future[Turn]] = []
+    working: list[Turn] = []
+    for _ in range(int(20 * can)):
+        while door.queued < 5:
+            waiting.append(asyncio.ensure_future(door.enter(Guest())))
+            await let_run()
+        now += 1 / can
+        working += [task.result() for task in waiting if task.done()]
+        waiting = [task for task in waiting if not task.done()]
+        working.pop(0).end()
+    assert door.handshakes_per_second == pytest.approx(can, rel=0.1)
+    assert len(working) <= max(0.6 * can, 16)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    for turn in working:
+        turn.end()
 
 
 # ---- over sockets ----

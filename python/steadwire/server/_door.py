@@ -22,10 +22,13 @@ APPOINTED = 0.9  # of the capacity
 SPREAD_OVER = 0.8  # of the capacity, by a drain
 APPOINTMENT_MAX_S = 600.0  # clients wait no longer
 FIRST_GUESS = 100.0  # handshakes a second, until they were measured
-AT_ONCE_MAX = 256  # handshakes in progress, where no rate is given
+# Where no rate is given so many handshakes are in progress as take half a second.  While they take
+# less, because the network is slower than the server, that makes them more, and the other way.
+TAKES_S = 0.5
+AT_ONCE_MIN, AT_ONCE_MAX = 16, 256
 SILENT_S = 1.0  # how long one that was let in and says nothing counts as in progress
 CATCH_UP_S = 0.02  # of lateness of timers
-MEASURED_S = 0.25
+MEASURED_S = 0.5
 
 
 class Client(Protocol):
@@ -261,4 +264,5 @@ class Door:
     def _has_room(self, now: float) -> bool:
         if self._capacity.is_given:
             return now >= self._free_at
-        return self._in_progress < AT_ONCE_MAX
+        at_once = self.handshakes_per_second * TAKES_S
+        return self._in_progress < min(max(at_once, AT_ONCE_MIN), AT_ONCE_MAX)
