@@ -5,7 +5,8 @@
   websockets         as that, of the library `websockets` alone, with its own reconnecting clients
 
 Behind the servers is the same directory that does `CAPACITY` logins a second. The peak is that of
-the next server's fullest second; wasted are logins done for clients that had left.
+the next server's fullest second; attempts are all, arrivals those that found it there; wasted are
+logins done for clients that had left.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ class Herd:
         return self.attempts / self.clients
 
     @property
+    def arrivals_per_client(self) -> float:
+        return self.node["arrivals"] / self.clients
+
+    @property
     def peak_over_capacity(self) -> float:
         return self.node["peak"] / self.capacity
 
@@ -84,7 +89,7 @@ async def drop(subject: str, clients: int = CLIENTS, capacity: int = CAPACITY) -
     host = await asyncio.create_subprocess_exec(
         sys.executable,
         str(BENCH / "reconnect_herd_host.py"),
-        *(kind, f"ws://127.0.0.1:{port}/", str(clients), str(1 / (RAMP * capacity))),
+        *(kind, str(port), str(clients), str(1 / (RAMP * capacity))),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 24,
@@ -123,6 +128,7 @@ async def measure_herd(report: Report) -> None:
         for name, value, unit in (
             ("peak_over_capacity", herd.peak_over_capacity, "x"),
             ("attempts_per_client", herd.attempts_per_client, ""),
+            ("arrivals_per_client", herd.arrivals_per_client, ""),
             ("t50_s", herd.back_at(50), "s"),
             ("t99_s", herd.back_at(99), "s"),
             ("t100_s", herd.back_at(100), "s"),

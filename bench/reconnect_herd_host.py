@@ -1,9 +1,11 @@
-"""The clients of the herd of `./dev bench reconnect`: `reconnect_herd_host.py KIND URL COUNT EACH`.
+"""The clients of the herd of `./dev bench reconnect`: KIND PORT COUNT EACH are its arguments.
 
-They come EACH seconds apart; `steadwire` in one engine, `websockets` with the library's own
-`async for connection in connect(url)`. Prints `online` once all are; then, when all have lost their
-link and are back, or when a line comes on its standard input, JSON: the moments when they were back
-(time.monotonic()), and the attempts of all of them.
+They come EACH seconds apart, each to an address of its own (127.0.0.1, 127.0.0.2 ...): conns of one
+engine share what they may spend on failed attempts at an endpoint, and clients of a fleet do not.
+`steadwire` are conns of one engine, `websockets` the library's own `async for connection in
+connect(url)`. Prints `online` once all are; then, when all have lost their link and are back, or
+when a line comes on its standard input, JSON: the moments when they were back (time.monotonic()),
+and the attempts of all of them.
 """
 
 from __future__ import annotations
@@ -27,14 +29,17 @@ OPTIONS: dict[str, Any] = {"profile": "session", "retry_window": 4.0}
 
 
 class Herd:
-    def __init__(self, url: str, count: int) -> None:
-        self.url = url
+    def __init__(self, port: int, count: int) -> None:
+        self.port = port
         self.count = count
         self.online = 0
         self.attempts = 0
         self.back: list[float] = []
         self.all_online = asyncio.Event()
         self.all_back = asyncio.Event()
+
+    def url(self, number: int) -> str:
+        return f"ws://127.0.{number // 250}.{number % 250 + 1}:{self.port}/"
 
     def came(self) -> None:
         self.online += 1
@@ -47,8 +52,8 @@ class Herd:
             self.all_back.set()
 
 
-async def ours(herd: Herd) -> None:
-    conn: Any = await steadwire.connect(herd.url, wait=False, **OPTIONS)
+async def ours(herd: Herd, url: str) -> None:
+    conn: Any = await steadwire.connect(url, wait=False, **OPTIONS)
     try:
         events = conn.events(StateChanged)
         before, is_back = 0, False
@@ -64,14 +69,14 @@ async def ours(herd: Herd) -> None:
         conn.abandon()
 
 
-async def plain(herd: Herd) -> None:
+async def plain(herd: Herd, url: str) -> None:
     times = 0
 
     def failed(error: Exception) -> Exception | None:
         herd.attempts += times > 0
         return process_exception(error)
 
-    async for link in connect(herd.url, process_exception=failed):
+    async for link in connect(url, process_exception=failed):
         times += 1
         if times == 1:
             herd.came()
@@ -82,12 +87,12 @@ async def plain(herd: Herd) -> None:
         await link.wait_closed()
 
 
-async def main(kind: str, url: str, count: int, each: float) -> None:
-    herd = Herd(url, count)
+async def main(kind: str, port: int, count: int, each: float) -> None:
+    herd = Herd(port, count)
     one = ours if kind == "steadwire" else plain
     tasks = []
-    for _ in range(count):
-        tasks.append(asyncio.create_task(one(herd)))
+    for number in range(count):
+        tasks.append(asyncio.create_task(one(herd, herd.url(number))))
         await asyncio.sleep(each)
     await herd.all_online.wait()
     print("online", flush=True)
@@ -105,4 +110,4 @@ async def main(kind: str, url: str, count: int, each: float) -> None:
 logging.getLogger("websockets").setLevel(logging.CRITICAL)
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))
+asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])))

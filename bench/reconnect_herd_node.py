@@ -105,7 +105,7 @@ async def main(kind: str, port: int, capacity: float) -> None:
         else {"process_request": node.login}
     )
     handler = node.sessions.websockets if is_ours else node.plain
-    async with serve(handler, "127.0.0.1", port, backlog=4096, **options) as server:
+    async with serve(handler, "0.0.0.0", port, backlog=4096, **options) as server:
         print("ready", next(iter(server.sockets)).getsockname()[1], flush=True)
         await stopped.wait()
         print(json.dumps(node.figures()), flush=True)

@@ -19,6 +19,7 @@ from websockets.asyncio.server import Server, serve
 CLIENTS = 100
 CAPACITY = 40
 SMALL = 10
+AFTER_S = 3.0
 SETTLED_S = 2.1  # a link that is up for 2 s counts as good
 DEADLINE_S = 60.0
 
@@ -43,7 +44,7 @@ class Node:
 
         self._server = await serve(
             sessions.websockets,
-            "127.0.0.1",
+            "0.0.0.0",
             self.port,
             subprotocols=sessions.subprotocols,
             process_request=process_request,
@@ -81,10 +82,10 @@ class Node:
 
 @contextlib.asynccontextmanager
 async def fleet(port: int) -> AsyncIterator[list[steadwire.Connection]]:
-    """So many clients, all online."""
+    """So many clients, all online, each with an endpoint, and so a budget, of its own."""
     options: Any = {"profile": "session", "retry_window": 4.0}
-    url = f"ws://127.0.0.1:{port}/"
-    conns = [await steadwire.connect(url, wait=False, **options) for _ in range(CLIENTS)]
+    urls = [f"ws://127.0.0.{number + 1}:{port}/" for number in range(CLIENTS)]
+    conns = [await steadwire.connect(url, wait=False, **options) for url in urls]
     try:
         await asyncio.gather(*(conn.wait_online(DEADLINE_S) for conn in conns))
         await run_for(SETTLED_S)
@@ -115,18 +116,19 @@ async def test_with_a_hint_everybody_comes_back_at_the_first_attempt() -> None:
         before = attempts(conns)
         waits = [back(conn.events(StateChanged)) for conn in conns]
         began = time.monotonic()
-        await node.end(sessions, after=1.0, spread=CLIENTS / (0.8 * CAPACITY), in_place=True)
+        await node.end(sessions, after=AFTER_S, spread=CLIENTS / (0.8 * CAPACITY), in_place=True)
         sessions = await node.start(CAPACITY)
         restarted = time.monotonic() - began
         async with asyncio.timeout(DEADLINE_S):
             changes = await asyncio.gather(*waits)
         stats = sessions.stats()
         tries = (attempts(conns) - before) / CLIENTS
-        print(f"attempts {tries:.2f}, peak {node.peak / CAPACITY:.2f}, {stats}")
+        peak = node.peak / CAPACITY
+        print(f"down {restarted:.2f} s, attempts {tries:.2f}, peak {peak:.2f}, {stats}")
         assert {first.cause for first, *_ in changes} == {Cause.RESTART}
-        if restarted < 1.0:  # else who came first found nobody
-            assert tries <= 1.1
+        assert tries <= 1.2 or restarted > AFTER_S, "else who came first found nobody"
         assert stats["open"] == CLIENTS
+        assert node.peak <= 2 * CAPACITY, "random moments at 80 %, and a busy machine"
         await node.end(sessions, spread=0.0)
 
 
