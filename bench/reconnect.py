@@ -5,6 +5,7 @@
   blackhole  nothing gets through any more, in either direction
   address    the client's address goes and another one comes, between two network namespaces
   drain      a planned restart: the next server starts, the present one is told to go (SIGTERM)
+  herd       1,000 clients of a server with room for 50 a second are dropped (reconnect_herd.py)
 
 Noticed is the first change of state after the fault, restored the next `online`. Medians.
 """
@@ -29,6 +30,7 @@ from pathlib import Path
 import redis
 from peers.fault_proxy import FaultProxy
 from peers.process import PeerProcess, start, start_echo
+from reconnect_herd import measure_herd
 from report import Report
 from rich.console import Console
 
@@ -285,8 +287,10 @@ async def measure_drain(report: Report, rounds: int) -> None:
 
 async def run(report: Report, wanted: list[str], rounds: int, console: Console) -> None:
     for case in wanted:
-        console.print(f"{case}: {rounds} rounds")
-        if case == "drain":
+        console.print(f"{case}: {1 if case == 'herd' else rounds} rounds")
+        if case == "herd":
+            await measure_herd(report)
+        elif case == "drain":
             await measure_drain(report, rounds)
         elif case == "address" and not may_make_namespaces():
             console.print("address is skipped: network namespaces need root and ip(8)")
@@ -296,7 +300,7 @@ async def run(report: Report, wanted: list[str], rounds: int, console: Console) 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = [*CASES, "drain"]
+    names = [*CASES, "drain", "herd"]
     parser.add_argument("--only", action="append", choices=names, help="measure this case only")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--check", action="store_true", help="hold the figures against floors.toml")

@@ -308,6 +308,17 @@ void stwi_conn_next_endpoint(struct stwi_conn *conn, uint32_t left) {
   }
 }
 
+/* When to try again beside a link that lives: soon, unless the server said when. */
+static stwi_time again_beside(struct stwi_conn *conn, const struct stwi_hint *hint) {
+  uint64_t wait = STWI_SOON_MAX;
+  if (hint->is_given) {
+    const uint64_t asked =
+        hint->after_ms * STWI_MS + stwi_random_below(&conn->random, hint->spread_ms * STWI_MS);
+    wait = asked > wait ? asked : wait;
+  }
+  return conn->core->now + wait;
+}
+
 /* An attempt that stood alone decides; one of several is only reported. */
 static void attempt_over(struct stwi_conn *conn, const struct stwi_link_end *end, uint32_t gen,
                          uint32_t round) {
@@ -332,8 +343,8 @@ static void attempt_over(struct stwi_conn *conn, const struct stwi_link_end *end
     return;
   }
   if (is_beside_live) {
+    conn->dial_at = again_beside(conn, &end->hint);
     tell_retry(conn, end, gen);
-    conn->dial_at = conn->core->now + STWI_SOON_MAX;
     return;
   }
   remember(conn, end);

@@ -26,6 +26,7 @@ async def main(port: int) -> None:
         port,
         subprotocols=sessions.subprotocols,
         select_subprotocol=sessions.select_subprotocol,
+        process_request=sessions.process_request,
     ) as server:
         print("listening", *server.sockets[0].getsockname(), flush=True)
         await stop.wait()

@@ -28,7 +28,11 @@ async def main(url: str, port: int) -> None:
     client = from_url(url)
     sessions = Sessions(keep, RedisStore(client), plain=False)
     async with serve(
-        sessions.websockets, "127.0.0.1", port, subprotocols=sessions.subprotocols
+        sessions.websockets,
+        "127.0.0.1",
+        port,
+        subprotocols=sessions.subprotocols,
+        process_request=sessions.process_request,
     ) as server:
         print("listening", *server.sockets[0].getsockname(), flush=True)
         await stop.wait()

@@ -350,6 +350,21 @@ static void the_delay_of_retry_after_is_obeyed(void **unused) {
   assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
 }
 
+static void an_appointment_in_a_year_is_one_in_ten_minutes(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_online();
+  talk(conn, 3 * STWI_S);
+  server->door = WORLD_DOOR_HTTP;
+  server->http_status = 503;
+  server->retry_after_ms = 365ull * 24 * 3600 * 1000;
+  world_server_close(world, server, 1012, "r=0;w=1");
+  assert_true(world_run_to(world, conn, STW_STATE_WAITING, STWI_S));
+  world_run(world, 50 * STWI_MS);
+  server->door = WORLD_DOOR_OPEN;
+  assert_int_equal(attempts_in(599 * STWI_S), 0);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 32 * STWI_S));
+}
+
 static void the_hint_of_a_restart_is_obeyed(void **unused) {
   (void)unused;
   const uint32_t conn = open_online();
@@ -560,6 +575,7 @@ int main(void) {
       WORLD_TEST(a_reset_is_answered_within_a_quarter_of_a_second),
       WORLD_TEST(a_killed_server_that_comes_back_within_a_second),
       WORLD_TEST(the_delay_of_retry_after_is_obeyed),
+      WORLD_TEST(an_appointment_in_a_year_is_one_in_ten_minutes),
       WORLD_TEST(the_hint_of_a_restart_is_obeyed),
       WORLD_TEST(a_server_that_throws_out_at_once_is_not_hammered),
       WORLD_TEST(kicking_does_not_break_the_budget),

@@ -470,6 +470,27 @@ static void a_refusal_with_a_hint_is_followed_at_once(void **unused) {
   assert_int_equal(server->hellos, 3);
 }
 
+/* The old link works meanwhile, but who has no room is not to be asked all the time. */
+static void an_appointment_is_kept_beside_a_live_link(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_session();
+  world_run(world, 3 * STWI_S);
+  server->door = WORLD_DOOR_HTTP;
+  server->http_status = 503;
+  server->retry_after_ms = 20000;
+  world_session_goaway(world, server, 0, 100);
+  world_run(world, STWI_S);
+  expect_state(conn, STW_STATE_MIGRATING);
+  assert_int_equal(server->dials, 2);
+  world_run(world, 18 * STWI_S);
+  expect_state(conn, STW_STATE_MIGRATING);
+  assert_int_equal(server->dials, 2);
+  server->door = WORLD_DOOR_OPEN;
+  world_run(world, 3 * STWI_S);
+  expect_state(conn, STW_STATE_ONLINE);
+  assert_int_equal(server->dials, 3);
+}
+
 static uint32_t open_with_token(void) {
   struct stwi_conn_config *config = session_config();
   config->has_credentials = true;
@@ -539,6 +560,7 @@ int main(void) {
       SESSION_TEST(credentials_are_doubted_before_the_token_is),
       SESSION_TEST(goaway_moves_after_its_time_and_the_old_link_works_until_then),
       SESSION_TEST(goaway_sends_a_client_to_its_other_server),
+      SESSION_TEST(an_appointment_is_kept_beside_a_live_link),
       SESSION_TEST(a_refusal_with_a_hint_is_followed_at_once),
       SESSION_TEST(fresh_credentials_go_in_band),
       SESSION_TEST(credentials_refused_in_band_are_tried_on_another_link),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 import websockets
+from interop_support import until
 from session_peer import ScriptedClient
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, WebSocketRoute
@@ -120,6 +121,25 @@ async def test_a_newer_link_and_a_client_that_vanishes_leave_no_traceback(
             assert [number for _lane, number, _data in client.inbox] == list(range(1, 801))
             await client.link.close()
     assert [record.getMessage() for record in caplog.records] == []
+
+
+async def test_the_upgrade_is_answered_503_where_there_is_no_room(
+    route: Callable[[Sessions], BaseRoute], caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = Sessions(echo, handshakes_per_second=0.1)
+    async with serving(sessions, route(sessions)) as url, websockets.connect(url) as link:
+        await link.send("in")
+        assert await link.recv() == "in"
+        waiting = asyncio.create_task(websockets.connect(url, open_timeout=60).__aenter__())
+        await until(lambda: sessions.stats()["queued"] == 1)
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(url)
+        assert refused.value.response.status_code == 503
+        assert int(refused.value.response.headers["Retry-After"]) >= 10
+        waiting.cancel()
+        await until(lambda: sessions.stats()["queued"] == 0)
+        assert sessions.stats()["abandoned"] == 1
+    assert [record.getMessage() for record in caplog.records if record.levelno > 20] == []
 
 
 async def test_an_endpoint_that_was_accepted_before_says_what_to_do(

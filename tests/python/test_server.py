@@ -188,6 +188,23 @@ async def test_credentials_are_judged() -> None:
     assert sessions.live == []
 
 
+async def test_a_session_that_is_stale_costs_one_login() -> None:
+    asked: list[bytes] = []
+
+    async def who(auth: bytes) -> str:
+        asked.append(auth)
+        return "somebody"
+
+    first, second = (Sessions(echo, authenticate=who) for _ in range(2))
+    async with node(first) as before, node(second) as port, await FaultProxy.start(before) as proxy:
+        async with connecting(proxy.port) as conn:
+            await (await conn.send("x")).wait("processed")
+            await proxy.route(port)
+            await proxy.reset()
+            await (await conn.send("y")).wait("processed")
+        assert [len(second.live), len(asked)] == [1, 2]
+
+
 async def test_with_no_room_a_client_waits_until_another_is_gone() -> None:
     sessions = Sessions(echo, live_max=1)
     async with node(sessions) as port, connecting(port) as first:

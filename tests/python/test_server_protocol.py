@@ -331,7 +331,7 @@ async def test_draining_asks_then_closes_and_loses_nothing() -> None:
 async def test_a_draining_node_sends_who_comes_on_at_once() -> None:
     sessions = Sessions(echo)
     async with serving(sessions) as url, ScriptedClient(url) as client:
-        draining = asyncio.create_task(sessions.drain(20, timeout=1))
+        draining = asyncio.create_task(sessions.drain(spread=20, timeout=1))
         await client.until(lambda: client.goaways)
         late = ScriptedClient(url)
         with pytest.raises(Refused, match="^4 r=0;w=500$"):

@@ -20,6 +20,7 @@ async def node(sessions: Sessions, port: int = 0) -> AsyncIterator[int]:
         port,
         subprotocols=sessions.subprotocols,
         select_subprotocol=sessions.select_subprotocol,
+        process_request=sessions.process_request,
     ) as server:
         yield server.sockets[0].getsockname()[1]
         await sessions.drain(timeout=1)

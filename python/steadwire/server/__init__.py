@@ -8,8 +8,10 @@
     async with websockets.asyncio.server.serve(
         sessions.websockets, host, port,
         subprotocols=sessions.subprotocols, select_subprotocol=sessions.select_subprotocol,
+        process_request=sessions.process_request,
     ): ...
 
+`process_request` turns clients away, with a time to come back, that there is no room for.
 `sessions.asgi` is an ASGI application to mount, `sessions.endpoint` the endpoint of a route of
 Starlette or FastAPI. With a `RedisStore` a client goes on at
 another node.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,6 +34,29 @@ class Link(Protocol):
     async def close(self, code: int, text: str) -> None:
         """Never raises; what is closed stays closed."""
         ...
+
+    def is_gone(self) -> bool:
+        """The peer has left, as far as is known without waiting."""
+        ...
+
+    async def wait_gone(self) -> None:
+        """Returns when the peer has left; may be cancelled."""
+        ...
+
+
+_GONE_STATES = (7, 8)  # of tcpi_state: TCP_CLOSE (reset), TCP_CLOSE_WAIT (the peer's FIN is here)
+
+
+def _has_left(transport: asyncio.BaseTransport) -> bool:
+    """What the kernel knows already; the loop hears of it in its next turn, which may be far."""
+    tcp = transport.get_extra_info("socket")
+    if transport.is_closing() or tcp is None or tcp.family == socket.AF_UNIX:
+        return transport.is_closing()
+    try:
+        info: bytes = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    except (OSError, AttributeError):  # closed meanwhile, or a system that does not tell
+        return bool(tcp.fileno() < 0)
+    return info[0] in _GONE_STATES
 
 
 async def frame_of(link: Link) -> bytes:
@@ -66,17 +91,25 @@ class WebsocketsLink:
     async def close(self, code: int, text: str) -> None:
         await self._connection.close(code, text)
 
+    def is_gone(self) -> bool:
+        return _has_left(self._connection.transport)
+
+    async def wait_gone(self) -> None:
+        await self._connection.wait_closed()
+
 
 class AsgiLink:
-    """An ASGI websocket, accepted."""
+    """An ASGI websocket. That its client has left is an event like its messages: one is read ahead
+    where somebody asks."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self._ahead: asyncio.Task[MutableMapping[str, Any]] | None = None
         self._is_closed = False
 
     async def recv(self) -> str | bytes:
-        event = await self._receive()
+        event = await self._next()
         if event["type"] != "websocket.receive":
             self._is_closed = True
             raise LinkLost(f"closed with {event.get('code', 1005)}")
@@ -95,7 +128,40 @@ class AsgiLink:
             raise LinkLost(str(error)) from error
 
     async def close(self, code: int, text: str) -> None:
+        if self._ahead is not None:
+            self._ahead.cancel()
         if not self._is_closed:
             self._is_closed = True
             with contextlib.suppress(OSError, RuntimeError):
                 await self._send({"type": "websocket.close", "code": code, "reason": text})
+
+    def is_gone(self) -> bool:
+        ahead = self._ahead
+        if ahead is not None and ahead.done() and not ahead.cancelled():
+            self._is_closed = self._is_closed or _is_end(ahead)
+        return self._is_closed
+
+    async def wait_gone(self) -> None:
+        await asyncio.wait({self.look_ahead()})
+        if not self.is_gone():  # a message lies before the end: nothing can be known of that
+            await asyncio.get_running_loop().create_future()
+
+    def look_ahead(self) -> asyncio.Task[MutableMapping[str, Any]]:
+        """Asks for the next event, which `recv` then takes."""
+        if self._ahead is None:
+            self._ahead = asyncio.ensure_future(self._read())
+        return self._ahead
+
+    async def _read(self) -> MutableMapping[str, Any]:
+        return await self._receive()
+
+    async def _next(self) -> MutableMapping[str, Any]:
+        if self._ahead is None:
+            return await self._receive()
+        event = await asyncio.shield(self._ahead)
+        self._ahead = None
+        return event
+
+
+def _is_end(ahead: asyncio.Task[MutableMapping[str, Any]]) -> bool:
+    return ahead.exception() is not None or ahead.result()["type"] != "websocket.receive"

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import weakref
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from steadwire import _core
 from steadwire.errors import SteadwireError
+from steadwire.server._door import APPOINTMENT_MAX_S, Abandoned, Door, Refused, Turn
 from steadwire.server._link import (
     AsgiLink,
     Link,
@@ -29,6 +31,7 @@ from steadwire.server.store import FencedError, Loaded, MemoryStore, Store
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
     from websockets.asyncio.server import ServerConnection
+    from websockets.http11 import Request, Response
     from websockets.typing import Subprotocol
 
 logger = logging.getLogger("steadwire.server")
@@ -52,18 +55,15 @@ ELSEWHERE = "r=0;w=500"  # of a node that leaves: at once, and another one takes
 Handler = Callable[[Any], Awaitable[None]]
 
 
-async def _anybody(_auth: bytes) -> str | None:
-    return ""
-
-
 class Sessions:
     """Runs `handler(session)` once for each session while it lives.
 
     `store`: a MemoryStore of its own where none is given.  `authenticate(auth)` gives the principal
     of a HELLO's credentials, or None to refuse them; without it everybody is "".  `live_max` bounds
     the sessions in memory: the longest without a link gives way, and with none such a new client is
-    asked to come later.  `plain` False refuses clients without steadwire.v1.  Other options are
-    those of `stw_session_options`.
+    asked to come later.  `handshakes_per_second` is how many clients are let in; without it that is
+    measured while clients wait.  `plain` False refuses clients without steadwire.v1.  Other options
+    are those of `stw_session_options`.
     """
 
     def __init__(
@@ -75,12 +75,13 @@ class Sessions:
         location: str = "",
         live_max: int = 10_000,
         hello_timeout: float = 10.0,
+        handshakes_per_second: float | None = None,
         plain: bool = True,
         **session_options: Any,
     ) -> None:
         self.store: Store = MemoryStore() if store is None else store
         self._handler = handler
-        self._authenticate = authenticate or _anybody
+        self._authenticate = authenticate
         self._location = location
         self._live_max = live_max
         self._hello_timeout = hello_timeout
@@ -100,6 +101,8 @@ class Sessions:
         self._plains: set[PlainSession] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_draining = False
+        self._door = Door(handshakes_per_second)
+        self._turns: weakref.WeakKeyDictionary[Any, Turn] = weakref.WeakKeyDictionary()
 
     @property
     def subprotocols(self) -> list[Subprotocol]:
@@ -119,11 +122,51 @@ class Sessions:
         """The sessions in memory, with and without a link."""
         return list(self._live.values())
 
+    def stats(self) -> dict[str, int]:
+        """Figures for a dashboard.
+
+        `admitted`, `refused` and `abandoned` count clients at the door since the start: abandoned
+        are those that had left before their handshake was done, of whatever was left of it nothing
+        was done.  `queued` clients wait for their turn now, `appointments_ms` is how far ahead
+        clients were told to come back, `handshakes_per_second` what is given or was measured.
+        `live` sessions are in memory, `open` of them have a link, `plain` clients have no session.
+        """
+        door = self._door
+        return {
+            "admitted": door.admitted,
+            "refused": door.refused,
+            "abandoned": door.abandoned,
+            "queued": door.queued,
+            "appointments_ms": door.appointments_ms,
+            "handshakes_per_second": round(door.handshakes_per_second),
+            "live": len(self._live),
+            "open": sum(session.is_open for session in self._live.values()),
+            "plain": len(self._plains),
+        }
+
     # ---- adapters ----
+
+    async def process_request(
+        self, connection: ServerConnection, _request: Request
+    ) -> Response | None:
+        """For `serve(..., process_request=)` of `websockets`: 503 and Retry-After, at the upgrade
+        and before any work, for whom there is no room.  One of your own calls this last."""
+        try:
+            self._turns[connection] = await self._door.enter(WebsocketsLink(connection))
+        except Refused as refused:
+            response = connection.respond(503, f"{refused}\n")
+            response.headers["Retry-After"] = refused.retry_after
+            return response
+        except Abandoned:
+            connection.transport.abort()
+            return connection.respond(503, "")
+        return None
 
     async def websockets(self, connection: ServerConnection) -> None:
         """A handler for `websockets.asyncio.server.serve`."""
-        await self.serve(WebsocketsLink(connection), connection.subprotocol == SUBPROTOCOL)
+        turn = self._turns.pop(connection, None)
+        is_session = connection.subprotocol == SUBPROTOCOL
+        await self._serve(WebsocketsLink(connection), is_session, turn)
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application for websocket scopes."""
@@ -135,9 +178,37 @@ class Sessions:
         if not is_session and not self._plain:
             await send({"type": "websocket.close", "code": 1002})
             return
+        link = AsgiLink(receive, send)
+        link.look_ahead()
+        await asyncio.sleep(0)  # what has arrived is seen
+        try:
+            turn = await self._door.enter(link)
+        except Abandoned:
+            return
+        except Refused as refused:
+            await self._turn_away(scope, link, send, refused)
+            return
         accept = {"type": "websocket.accept", "subprotocol": SUBPROTOCOL if is_session else None}
-        await send(accept)
-        await self.serve(AsgiLink(receive, send), is_session)
+        try:
+            await send(accept)
+        except (OSError, RuntimeError):
+            turn.end()
+            return
+        await self._serve(link, is_session, turn)
+
+    @staticmethod
+    async def _turn_away(scope: Scope, link: AsgiLink, send: Send, refused: Refused) -> None:
+        """A server that cannot answer the upgrade with 503 would say 403: then a close says it."""
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.accept"})
+            await link.close(TRY_LATER, refused.reason)
+            return
+        headers = [(b"retry-after", refused.retry_after.encode()), (b"content-type", b"text/plain")]
+        start = {"type": "websocket.http.response.start", "status": 503, "headers": headers}
+        body = {"type": "websocket.http.response.body", "body": f"{refused}\n".encode()}
+        with contextlib.suppress(OSError, RuntimeError):
+            await send(start)
+            await send(body)
 
     async def endpoint(self, websocket: WebSocket) -> None:
         """An endpoint for Starlette's `WebSocketRoute`; FastAPI's `@app.websocket` calls it.
@@ -160,17 +231,26 @@ class Sessions:
 
     async def serve(self, link: Link, is_session: bool) -> None:
         """Serves one WebSocket to its end."""
+        await self._serve(link, is_session, None)
+
+    async def _serve(self, link: Link, is_session: bool, turn: Turn | None) -> None:
         try:
+            turn = turn or await self._door.enter(link)
             if not is_session:
-                await self._serve_plain(link)
+                await self._serve_plain(link, turn)
             else:
-                await self._serve_session(link)
-        except (LinkLost, TimeoutError):
+                await self._serve_session(link, turn)
+        except Refused as refused:
+            await link.close(TRY_LATER, refused.reason)
+        except (LinkLost, TimeoutError, Abandoned):
             pass
         finally:
+            if turn is not None:
+                turn.end()
             await link.close(1000, "")
 
-    async def _serve_plain(self, link: Link) -> None:
+    async def _serve_plain(self, link: Link, turn: Turn) -> None:
+        turn.end()
         if not self._plain or self._is_draining:
             await link.close(TRY_LATER if self._is_draining else 1002, "")
             return
@@ -184,18 +264,23 @@ class Sessions:
         finally:
             self._plains.discard(session)
 
-    async def _serve_session(self, link: Link) -> None:
+    async def _serve_session(self, link: Link, turn: Turn) -> None:
+        shown: tuple[bytes, str | None] | None = None
         for _attempt in range(2):  # a stale HELLO may be followed by another
             try:
                 async with asyncio.timeout(self._hello_timeout):
                     hello = await frame_of(link)
+                turn.begin()
                 cid, *_numbers = fields = _core.hello_read(hello)
-                principal = await self._principal(fields[3])
+                if shown is None or shown[0] != fields[3]:
+                    shown = fields[3], await self._while_there(link, fields[3])
+                principal = shown[1]
                 refusal, session, number = await self._open(link, cid, hello, principal)
             except SteadwireError as error:
                 await link.close(getattr(error, "close_code", TRY_LATER), str(error)[:100])
                 return
             if session is not None:
+                turn.end()
                 await self._run(session, link, number)
                 return
             is_leaving = refusal == BUSY and self._is_draining
@@ -206,12 +291,42 @@ class Sessions:
                 await link.close(REFUSED[refusal], "")
                 return
 
+    async def _ask(self, link: Link, auth: bytes) -> str | None:
+        self._check_there(link)  # others in the same turn of the loop may have taken long
+        return await self._principal(auth)
+
     async def _principal(self, auth: bytes) -> str | None:
+        if self._authenticate is None:
+            return ""
         try:
             return await self._authenticate(auth)
         except Exception:
             logger.exception("authenticate failed: the client is refused")
             return None
+
+    async def _while_there(self, link: Link, auth: bytes) -> str | None:
+        """The principal; LinkLost as soon as the client has left, and nothing more is done."""
+        if self._authenticate is None:
+            self._check_there(link)
+            return ""
+        asking = asyncio.ensure_future(self._ask(link, auth))
+        leaving = asyncio.ensure_future(link.wait_gone())
+        try:
+            await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                self._abandon()
+            return await asking
+        finally:
+            for task in (asking, leaving):
+                task.cancel()
+
+    def _check_there(self, link: Link) -> None:
+        if link.is_gone():
+            self._abandon()
+
+    def _abandon(self) -> NoReturn:
+        self._door.abandoned += 1
+        raise LinkLost("the client left before its handshake was done")
 
     # ---- opening ----
 
@@ -238,6 +353,7 @@ class Sessions:
         async with self._alone(cid):
             for attempt in range(CLAIMS_MAX):
                 try:
+                    self._check_there(link)
                     if attempt > 0:  # its HELLO was judged: only now it may fence another node
                         await self.store.seize(cid, (await self.store.load(cid)).epoch)
                     opened = await self._open_alone(link, cid, hello, principal)
@@ -245,7 +361,7 @@ class Sessions:
                 except FencedError:
                     logger.info("session %s was claimed elsewhere: loaded again", cid.hex())
                     self._drop(cid)
-                except (SteadwireError, asyncio.CancelledError):
+                except (SteadwireError, LinkLost, asyncio.CancelledError):
                     raise
                 except Exception:
                     logger.exception("session %s: its store failed", cid.hex())
@@ -364,20 +480,33 @@ class Sessions:
 
     # ---- the end ----
 
-    async def drain(self, spread: float = 0.0, *, location: str = "", timeout: float = 5.0) -> None:
-        """Asks all clients to move within `spread` seconds, closes who stays, ends the handlers.
+    async def drain(
+        self,
+        after: float = 0.0,
+        spread: float | None = None,
+        *,
+        in_place: bool = False,
+        location: str = "",
+        timeout: float = 5.0,
+    ) -> None:
+        """Asks all clients to come elsewhere, or here again, and ends the handlers.
 
-        New clients are refused from now on.  `timeout` is what they have beyond the spread, and
-        what handlers have to end.
+        They come at a random moment of the `spread` seconds that begin in `after` seconds.  Without
+        a `spread` it is what the clients need at 80 % of `handshakes_per_second`.  Another node
+        takes them, and who has a session opens the new link before it leaves the old one.
+        `in_place`: this address is served again in `after` seconds; all links are closed at once,
+        with what to do.  New clients are refused from now on.  `timeout` is what clients have
+        beyond the spread, and what handlers have to end.
         """
+        clients = sum(session.is_open for session in self.live) + len(self._plains)
+        spread = self._door.spread(clients) if spread is None else spread
+        after, spread = (min(max(0.0, time), APPOINTMENT_MAX_S) for time in (after, spread))
         self._is_draining = True
-        for session in self.live:
-            session.goaway(0, int(spread * 1000), location, RESTART)
-        await self._until(lambda: not any(s.is_open for s in self.live), spread + timeout / 2)
-        for session in self.live:
-            await session.close(RESTART, "going away")
-        for plain in list(self._plains):
-            await plain.close(GOING_AWAY, "going away")
+        if in_place:
+            self._door.shut(after)
+            await self._close_all(f"r={int(after * 1000)};w={int(spread * 1000)}")
+        else:
+            await self._move_all(after, spread, location, timeout / 2)
         await self._until(lambda: not any(s.is_open for s in self.live), timeout / 2)
         for session in self.live:
             with contextlib.suppress(Exception):
@@ -388,6 +517,34 @@ class Sessions:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _close_all(self, reason: str) -> None:
+        for session in self.live:
+            await session.close(RESTART, reason)
+        await asyncio.gather(*(plain.close(RESTART, reason) for plain in list(self._plains)))
+
+    async def _move_all(self, after: float, spread: float, location: str, late: float) -> None:
+        """Sessions are asked to move; plain clients know no other way than to be closed, so that is
+        spread here."""
+        for session in self.live:
+            session.goaway(int(after * 1000), int(spread * 1000), location, RESTART)
+        closing = asyncio.ensure_future(self._close_plains(after, spread))
+        await self._until(lambda: not any(s.is_open for s in self.live), after + spread + late)
+        for session in self.live:
+            await session.close(RESTART, "going away")
+        await closing
+
+    async def _close_plains(self, after: float, spread: float) -> None:
+        plains = list(self._plains)
+        if plains:
+            await asyncio.sleep(after)
+        begun = asyncio.get_running_loop().time()
+        closing = []
+        for number, plain in enumerate(plains):
+            at = begun + spread * number / len(plains)
+            await asyncio.sleep(max(0.0, at - asyncio.get_running_loop().time()))
+            closing.append(asyncio.ensure_future(plain.close(GOING_AWAY, ELSEWHERE)))
+        await asyncio.gather(*closing)
 
     @staticmethod
     async def _until(is_so: Callable[[], bool], seconds: float) -> None:

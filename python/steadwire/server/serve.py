@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -36,18 +37,41 @@ def add_command(commands: Any) -> None:
     command.add_argument("--redis", metavar="URL", help="keep sessions there, not in memory")
     command.add_argument("--broadcast", action="store_true", help="send each message to all")
     command.add_argument(
-        "--spread", default="5s", metavar="TIME", help="clients move within it at the end (5s)"
+        "--handshakes-per-second",
+        type=_rate,
+        metavar="N",
+        help="let in so many clients, the others come later (measured)",
+    )
+    command.add_argument(
+        "--after",
+        metavar="TIME",
+        help="at the end: this address is served again after it (other nodes take the clients)",
+    )
+    command.add_argument(
+        "--spread",
+        metavar="TIME",
+        help="at the end: clients come back within it (what so many need)",
     )
     command.set_defaults(run=run)
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 < rate < math.inf:
+        raise ValueError(text)
+    return rate
 
 
 def run(arguments: argparse.Namespace) -> int:
     host, _colon, port = arguments.address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > PORT_MAX:
         raise ConfigError(f"{arguments.address}: write HOST:PORT, as in 127.0.0.1:8765")
-    spread = seconds(arguments.spread, "--spread")
+    after, spread = (
+        None if text is None else seconds(text, option)
+        for text, option in ((arguments.after, "--after"), (arguments.spread, "--spread"))
+    )
     try:
-        asyncio.run(_serve(host.strip("[]"), int(port), arguments, spread))
+        asyncio.run(_serve(host.strip("[]"), int(port), arguments, after, spread))
     except ImportError as error:
         print(f"steadwire: {error}; pip install 'steadwire[server]'", file=sys.stderr)
         return UNUSABLE
@@ -112,22 +136,29 @@ async def _store(url: str | None) -> AsyncIterator[Store | None]:
         await client.aclose()
 
 
-async def _serve(host: str, port: int, arguments: argparse.Namespace, spread: float) -> None:
+async def _serve(
+    host: str, port: int, arguments: argparse.Namespace, after: float | None, spread: float | None
+) -> None:
     from websockets.asyncio.server import serve
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with _store(arguments.redis) as store:
-        sessions = Sessions(_Room(arguments.broadcast, store is not None).handle, store)
+        sessions = Sessions(
+            _Room(arguments.broadcast, store is not None).handle,
+            store,
+            handshakes_per_second=arguments.handshakes_per_second,
+        )
         async with serve(
             sessions.websockets,
             host,
             port,
             subprotocols=sessions.subprotocols,
             select_subprotocol=sessions.select_subprotocol,
+            process_request=sessions.process_request,
         ) as server:
             print("listening", *server.sockets[0].getsockname()[:2], flush=True)
             await stop.wait()
             server.close(close_connections=False)
-            await sessions.drain(spread)
+            await sessions.drain(after or 0.0, spread, in_place=after is not None)
