@@ -144,6 +144,21 @@ static void who_is_dropped_at_the_first_message_comes_ever_less_often(void **unu
   expect_ever_fewer(conn, STW_CAUSE_ABNORMAL_RST);
 }
 
+/* The PINGs of the first two have no answer: that is not the server's way with PINGs. */
+static void who_is_dropped_once_online_loses_no_message(void **unused) {
+  (void)unused;
+  server->latency_ns = 50 * STWI_MS; /* the server is gone before it has read anything */
+  const uint32_t conn = world_open_default(world, "a");
+  for (unsigned i = 0; i < 5; i++) {
+    world_say(world, conn);
+    assert_in_range(attempts_closed_with(1011, "", MINUTE), 1, 12);
+  }
+  assert_int_equal(server->messages, 0);
+  world_do(world, conn, STWI_IN_KICK);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  expect_all_received(conn);
+}
+
 static void a_session_that_ends_at_hello_comes_ever_less_often(void **unused) {
   (void)unused;
   server->refuses = STWI_REFUSE_BUSY;
@@ -163,6 +178,7 @@ int main(void) {
       SESSION_TEST(a_flood_of_goaways_moves_within_the_hedge_budget),
       WORLD_TEST(who_is_dropped_before_the_upgrade_comes_ever_less_often),
       WORLD_TEST(who_is_dropped_once_online_comes_ever_less_often),
+      WORLD_TEST(who_is_dropped_once_online_loses_no_message),
       WORLD_TEST(who_is_dropped_at_the_first_message_comes_ever_less_often),
       SESSION_TEST(a_session_that_ends_at_hello_comes_ever_less_often),
   };
