@@ -17,7 +17,7 @@ from steadwire.events import Retry, StateChanged
 from steadwire.words import State
 
 WATCH_S = 8.0
-MOST_ATTEMPTS = 11  # at once, within 250 ms, and in windows of 1, 1, 2 and 4 s: the budget's burst
+MOST_ATTEMPTS = 12  # the budget: a burst of ten and one, and one in 6 s
 BUSY_S = 2.0  # of CPU for all of them together, servers and all
 
 Drop = Callable[[Peer], Awaitable[None]]
