@@ -259,7 +259,7 @@ async def drain() -> Drain:
     return Drain(down, len(wanted - set(numbers)), len(numbers) - len(set(numbers)))
 
 
-# --- many conns that beat ---------------------------------------------------------------------------
+# --- many conns that beat -------------------------------------------------------------------------
 
 CONNS = 2000
 BEATERS = ("steadwire", "websockets")

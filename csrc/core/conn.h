@@ -360,14 +360,15 @@ void stwi_conn_on_stored(struct stwi_conn *conn, const struct stwi_input *input)
 void stwi_conn_store(struct stwi_conn *conn, const struct stwi_store_change *change);
 bool stwi_conn_store_is_well(const struct stwi_conn *conn);
 
-/* conn_pay.c: the budget of the endpoint has the last word on each attempt, hedges have their own */
+/* conn_pay.c: the budget of the endpoint has the last word on each attempt, hedges have their own
+ */
 /* Takes a token for the next attempt: of its endpoint, or the next one that has one.  False: *at is
  * when to ask again. */
 bool stwi_conn_take_token(struct stwi_conn *conn, stwi_time *at);
 /* An attempt starts: with the token that was taken, or, for a hedge, one of those that are left. */
 void stwi_conn_pay(struct stwi_conn *conn, struct stwi_link *link, bool is_hedge);
 void stwi_conn_pay_young(const struct stwi_conn *conn, uint32_t endpoint); /* a link died young */
-void stwi_conn_give_back(struct stwi_conn *conn, struct stwi_link *link); /* it did not fail */
+void stwi_conn_give_back(struct stwi_conn *conn, struct stwi_link *link);  /* it did not fail */
 void stwi_conn_give_taken(struct stwi_conn *conn); /* the next attempt is not to come */
 /* Raced attempts take the endpoints in turn: one that is silent must not hold up the others. */
 uint32_t stwi_conn_endpoint_for(const struct stwi_conn *conn);

@@ -10,8 +10,8 @@ struct stwi_endpoint {
   struct stwi_endpoint *next;
   char *key;
   uint32_t conns; /* that name it in their url list */
-  bool has_pong; /* it has answered a PING once */
-  bool is_mute;  /* no_pong: it answers none; settle at written */
+  bool has_pong;  /* it has answered a PING once */
+  bool is_mute;   /* no_pong: it answers none; settle at written */
   stwi_time mute_since;
   uint32_t mute_strikes; /* links in a row that ended with an unanswered PING */
   bool is_acquitted;     /* unasked links died young too: it is not the PINGs */

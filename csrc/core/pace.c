@@ -88,8 +88,8 @@ static struct window near(const struct stwi_pace *pace, struct window window, ui
   return window;
 }
 
-/* Who was asked to come at once and then turned away is asked so again and again: 250 ms, 500 ms and
- * then 1 s are the least for those who have failed before. */
+/* Who was asked to come at once and then turned away is asked so again and again: 250 ms, 500 ms
+ * and then 1 s are the least for those who have failed before. */
 static uint64_t spread_of(const struct stwi_pace *pace, const struct stwi_hint *hint) {
   const uint64_t after = hint->after_ms * STWI_MS, spread = hint->spread_ms * STWI_MS;
   if (pace->attempts < 2)

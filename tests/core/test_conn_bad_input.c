@@ -14,11 +14,11 @@ static void turn_away(uint64_t retry_after_ms) {
 }
 
 /* The hint ends at ten minutes; its spread is a twentieth, and half a second. */
-static void a_retry_after_of_a_year_is_ten_minutes(void **unused) {
-  (void)unused;
+static void expect_ten_minutes(uint16_t status) {
   const uint32_t conn = open_online();
   world_run(world, 3 * STWI_S);
   turn_away(YEAR_MS);
+  server->http_status = status;
   world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
   server->door = WORLD_DOOR_HTTP;
   assert_true(world_run_to(world, conn, STW_STATE_WAITING, STWI_S));
@@ -26,6 +26,16 @@ static void a_retry_after_of_a_year_is_ten_minutes(void **unused) {
   assert_int_equal(attempts_in(32 * STWI_S), 1);
   server->door = WORLD_DOOR_OPEN;
   assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 631 * STWI_S));
+}
+
+static void a_retry_after_of_a_year_is_ten_minutes(void **unused) {
+  (void)unused;
+  expect_ten_minutes(503);
+}
+
+static void with_too_many_requests_it_is_the_same(void **unused) {
+  (void)unused;
+  expect_ten_minutes(429);
 }
 
 /* A year, nothing, a second, in any order: the last one counts, and none of them for long. */
@@ -173,6 +183,7 @@ static void a_session_that_ends_at_hello_comes_ever_less_often(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       WORLD_TEST(a_retry_after_of_a_year_is_ten_minutes),
+      WORLD_TEST(with_too_many_requests_it_is_the_same),
       WORLD_TEST(retry_afters_that_contradict_each_other_are_bounded),
       WORLD_TEST(being_called_back_at_once_for_ever_stays_within_the_budget),
       WORLD_TEST(a_reason_that_is_no_hint_is_paced_as_if_there_were_none),

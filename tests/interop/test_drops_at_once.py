@@ -117,9 +117,7 @@ class Server:
 def explained(watch: Watched, step: Step) -> None:
     """Each trouble has its cause, words of what happened, and words of what to do."""
     name = step.drop.__name__
-    told = [
-        one for one in watch.of(StateChanged, Retry) if one.cause.class_name not in ("host", "path")
-    ]
+    told = [one for one in watch.of(StateChanged, Retry) if one.cause.class_name != "host"]
     assert {str(cause) for cause in watch.troubles} <= step.causes, (name, watch.troubles)
     assert watch.troubles, name
     for event in told:
