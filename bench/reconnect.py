@@ -6,6 +6,8 @@
   address    the client's address goes and another one comes, between two network namespaces
   drain      a planned restart: the next server starts, the present one is told to go (SIGTERM)
   herd       1,000 clients of a server with room for 50 a second are dropped (reconnect_herd.py)
+  heartbeat  2,000 conns that only beat, once a second: CPU for each heartbeat, beside the client of
+             `websockets` with as many, in the same seconds
 
 Noticed is the first change of state after the fault, restored the next `online`. Medians.
 """
@@ -16,6 +18,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import statistics
@@ -258,6 +261,115 @@ async def drain() -> Drain:
     return Drain(down, len(wanted - set(numbers)), len(numbers) - len(set(numbers)))
 
 
+# --- many conns that beat -------------------------------------------------------------------------
+
+CONNS = 2000
+BEATERS = ("steadwire", "websockets")
+BEAT_S, WINDOW_S = 1.0, 4.0
+
+
+@dataclass
+class Usage:
+    """Since the start: CPU seconds of the process and of its threads beside Python's; PINGs."""
+
+    process: float
+    threads: float
+    pings: int
+
+
+class Beater:
+    """A process with many conns, and the server that they beat against."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self.process, self.port = process, port
+
+    async def line(self) -> list[str]:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(GUARD_S):
+            return (await self.process.stdout.readline()).decode().split()
+
+    async def usage(self) -> Usage:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        _, process, threads = await self.line()
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(b"GET /count HTTP/1.0\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return Usage(float(process), float(threads), int(answer.rpartition(b"\r\n")[2]))
+
+
+@contextlib.asynccontextmanager
+async def beater(subject: str, conns: int, interval: float) -> AsyncIterator[Beater]:
+    async with await start([sys.executable, str(BENCH / "reconnect_pongs.py")]) as server:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(BENCH / "reconnect_beats.py"),
+            subject,
+            f"ws://127.0.0.1:{server.port}/",
+            str(conns),
+            str(interval),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            found = Beater(process, server.port)
+            assert (await found.line())[0] == "up"
+            yield found
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+async def windows(conns: int, interval: float, rounds: int) -> list[dict[str, Usage]]:
+    """What each of them used in a window, the same for all."""
+    async with contextlib.AsyncExitStack() as stack:
+        beaters = {
+            name: await stack.enter_async_context(beater(name, conns, interval)) for name in BEATERS
+        }
+        await asyncio.sleep(SETTLED_S)
+        found, before = [], {name: await one.usage() for name, one in beaters.items()}
+        for _ in range(rounds):
+            await asyncio.sleep(WINDOW_S)
+            after = {name: await one.usage() for name, one in beaters.items()}
+            found.append({name: difference(after[name], before[name]) for name in BEATERS})
+            before = after
+    return found
+
+
+def difference(after: Usage, before: Usage) -> Usage:
+    return Usage(
+        after.process - before.process, after.threads - before.threads, after.pings - before.pings
+    )
+
+
+def possible_conns() -> int:
+    """As many as descriptors allow."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return CONNS if hard == resource.RLIM_INFINITY else min(CONNS, hard - 200)
+
+
+async def measure_heartbeat(report: Report, rounds: int) -> None:
+    """CPU above that of as many conns that do not beat."""
+    conns = possible_conns()
+    idle, beating = await windows(conns, 0, rounds), await windows(conns, BEAT_S, rounds)
+    each: dict[str, list[float]] = {}
+    for name in BEATERS:
+        still = statistics.median(one[name].process for one in idle)
+        each[name] = [(one[name].process - still) / one[name].pings * 1e6 for one in beating]
+        report.add("heartbeat", name, "conns", conns, "conns")
+        report.add("heartbeat", name, "cpu_us", statistics.median(each[name]), "us")
+        report.add("heartbeat", name, "idle_us_per_s", still / WINDOW_S * 1e6, "us/s")
+    still = statistics.median(one["steadwire"].threads for one in idle)
+    engine = [(one["steadwire"].threads - still) / one["steadwire"].pings for one in beating]
+    report.add("heartbeat", "steadwire", "engine_us", statistics.median(engine) * 1e6, "us")
+    ratios = [a / b for a, b in zip(each["steadwire"], each["websockets"], strict=True)]
+    report.add("heartbeat", "steadwire", "ratio_websockets", statistics.median(ratios), "x")
+    report.add("heartbeat", "steadwire", "ratio_websockets_max", max(ratios), "x")
+
+
 # --- the whole ------------------------------------------------------------------------------------
 
 CASES: dict[str, Callable[[], Awaitable[tuple[float, float]]]] = {
@@ -292,6 +404,8 @@ async def run(report: Report, wanted: list[str], rounds: int, console: Console) 
             await measure_herd(report)
         elif case == "drain":
             await measure_drain(report, rounds)
+        elif case == "heartbeat":
+            await measure_heartbeat(report, rounds)
         elif case == "address" and not may_make_namespaces():
             console.print("address is skipped: network namespaces need root and ip(8)")
         else:
@@ -300,7 +414,7 @@ async def run(report: Report, wanted: list[str], rounds: int, console: Console) 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = [*CASES, "drain", "herd"]
+    names = [*CASES, "drain", "heartbeat", "herd"]
     parser.add_argument("--only", action="append", choices=names, help="measure this case only")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--check", action="store_true", help="hold the figures against floors.toml")

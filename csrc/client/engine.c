@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/budgets.h"
 #include "client/error.h"
 #include "client/mailbox.h"
 #include "io/clock.h"
@@ -244,6 +245,9 @@ stw_status stwi_engine_start(struct stwi_engine **out, stwi_transport_maker make
   struct stwi_loop_hooks hooks = {engine, stwi_engine_turn};
   engine->loop = stwi_loop_new(&hooks);
   engine->core = stwi_core_new(&stwi_envelope);
+  const struct stwi_budgets budgets = stwi_budgets_shared();
+  if (engine->core != NULL)
+    stwi_core_share_budgets(engine->core, &budgets);
   stw_status status;
   struct start start = {.engine = engine, .make = make == NULL ? make_ws : make, .arg = arg};
   pthread_mutex_init(&start.lock, NULL);

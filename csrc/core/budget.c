@@ -41,7 +41,8 @@ bool stwi_budget_allows(struct stwi_bucket *bucket, uint32_t conns, stwi_time no
     return true;
   const uint64_t rate = rate_of(conns);
   const uint64_t wait = (ATTEMPT - bucket->units + rate - 1) / rate;
-  *when = now > STWI_NEVER - 1 - wait ? STWI_NEVER - 1 : now + wait;
+  const stwi_time from = bucket->filled_at; /* now, or what another thread's clock has said */
+  *when = from > STWI_NEVER - 1 - wait ? STWI_NEVER - 1 : from + wait;
   return false;
 }
 

@@ -2,6 +2,7 @@
  *
  * conn_state  the setter: applies a rule of the table, performs its actions
  * conn_link   attempts and links: dial, ready, over
+ * conn_pay    what attempts cost
  * conn_in     bytes of the active link -> items -> events
  * conn_out    outbox, opening and control frames -> bytes; barriers
  * conn_store  what the store is told and says
@@ -17,6 +18,7 @@
 #ifndef STWI_CORE_CONN_H
 #define STWI_CORE_CONN_H
 
+#include "core/accounts.h"
 #include "core/arena.h"
 #include "core/cause.h"
 #include "core/conn_config.h"
@@ -75,7 +77,7 @@ struct stwi_link {
   bool is_writing; /* a WRITE is not answered yet */
   bool has_close_sent;
   bool has_raced; /* its silence was answered with another attempt */
-  bool has_spent; /* a token of the endpoint's budget, given back unless it fails */
+  bool has_token; /* of the endpoint's budget: given back unless it fails */
   bool is_paused;
   const struct stwi_profile_ops *profile; /* what it speaks: plain until its commit */
   bool is_down;                           /* its DOWN came: nothing is left to cut */
@@ -108,7 +110,9 @@ struct stwi_conn {
   stw_conn handle;
   struct stwi_conn_config *config;
   struct stwi_endpoint **endpoints; /* one per url */
+  struct stwi_account **accounts;   /* one per url */
   uint32_t endpoint_at;             /* index of the next attempt */
+  uint32_t paid_for; /* endpoint + 1: a token is taken there for the next attempt; 0: none */
   uint64_t stream;
   struct stwi_random random;
 
@@ -187,6 +191,8 @@ struct stwi_core {
   uint32_t slots;
   struct stwi_heap heap;
   struct stwi_endpoints endpoints;
+  struct stwi_accounts accounts; /* where no budgets are shared */
+  struct stwi_budgets budgets;
   struct stwi_arena arena;
   struct stwi_conn *dirty;
   struct stwi_effects *effects; /* of the step under way */
@@ -359,6 +365,19 @@ void stwi_conn_on_stored(struct stwi_conn *conn, const struct stwi_input *input)
 /* Tells the store: `change` gets its serial.  Nothing without a store. */
 void stwi_conn_store(struct stwi_conn *conn, const struct stwi_store_change *change);
 bool stwi_conn_store_is_well(const struct stwi_conn *conn);
+
+/* conn_pay.c: the budget of the endpoint has the last word on each attempt, hedges have their own
+ */
+/* Takes a token for the next attempt: of its endpoint, or the next one that has one.  False: *at is
+ * when to ask again. */
+bool stwi_conn_take_token(struct stwi_conn *conn, stwi_time *at);
+/* An attempt starts: with the token that was taken, or, for a hedge, one of those that are left. */
+void stwi_conn_pay(struct stwi_conn *conn, struct stwi_link *link, bool is_hedge);
+void stwi_conn_pay_young(const struct stwi_conn *conn, uint32_t endpoint); /* a link died young */
+void stwi_conn_give_back(struct stwi_conn *conn, struct stwi_link *link);  /* it did not fail */
+void stwi_conn_give_taken(struct stwi_conn *conn); /* the next attempt is not to come */
+/* Raced attempts take the endpoints in turn: one that is silent must not hold up the others. */
+uint32_t stwi_conn_endpoint_for(const struct stwi_conn *conn);
 
 /* conn_time.c */
 /* Applies what ends a wait, but not the endpoint's budget: without a token the next attempt is

@@ -4,26 +4,36 @@
 #include "core/profile.h"
 
 static void drop_endpoints(struct stwi_conn *conn) {
-  if (conn->endpoints == NULL)
-    return;
-  for (size_t i = 0; i < conn->config->url_count; i++) {
-    if (conn->endpoints[i] != NULL) {
+  const struct stwi_budgets *budgets = &conn->core->budgets;
+  for (size_t i = 0; conn->endpoints != NULL && i < conn->config->url_count; i++) {
+    if (conn->endpoints[i] != NULL)
       stwi_endpoint_drop(&conn->core->endpoints, conn->endpoints[i]);
-    }
+  }
+  for (size_t i = 0; conn->accounts != NULL && i < conn->config->url_count; i++) {
+    if (conn->accounts[i] != NULL)
+      budgets->ops->drop(budgets->self, conn->accounts[i]);
   }
   stwi_free(conn->endpoints);
+  stwi_free(conn->accounts);
+}
+
+static void *cleared(size_t size) {
+  void *memory = stwi_alloc(size);
+  return memory == NULL ? NULL : memset(memory, 0, size);
 }
 
 static bool hold_endpoints(struct stwi_conn *conn) {
-  size_t count = conn->config->url_count;
-  conn->endpoints = stwi_alloc(count * sizeof(struct stwi_endpoint *));
-  if (conn->endpoints == NULL)
+  const struct stwi_budgets *budgets = &conn->core->budgets;
+  const size_t count = conn->config->url_count;
+  conn->endpoints = cleared(count * sizeof(struct stwi_endpoint *));
+  conn->accounts = cleared(count * sizeof(struct stwi_account *));
+  if (conn->endpoints == NULL || conn->accounts == NULL)
     return false;
-  memset(conn->endpoints, 0, count * sizeof(struct stwi_endpoint *));
   for (size_t i = 0; i < count; i++) {
-    conn->endpoints[i] =
-        stwi_endpoint_hold(&conn->core->endpoints, conn->config->urls[i].key, conn->core->now);
-    if (conn->endpoints[i] == NULL)
+    const char *key = conn->config->urls[i].key;
+    conn->endpoints[i] = stwi_endpoint_hold(&conn->core->endpoints, key);
+    conn->accounts[i] = budgets->ops->hold(budgets->self, key, conn->core->now);
+    if (conn->endpoints[i] == NULL || conn->accounts[i] == NULL)
       return false;
   }
   return true;
@@ -82,6 +92,7 @@ void stwi_conn_free(struct stwi_conn *conn) {
     stwi_effects_fini(&none);
     conn->core->effects = NULL;
   }
+  stwi_conn_give_taken(conn);
   drop_endpoints(conn);
   stwi_lanes_fini(conn->lanes);
   stwi_conn_session_fini(conn);

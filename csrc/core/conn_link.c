@@ -25,24 +25,11 @@ void stwi_conn_phase(struct stwi_conn *conn, struct stwi_link *link, stw_phase p
   link->phase_since = conn->core->now;
 }
 
-static bool spend(struct stwi_conn *conn, uint32_t endpoint) {
-  struct stwi_endpoint *where = conn->endpoints[endpoint];
-  return stwi_budget_spend(&where->budget, where->conns, conn->core->now);
-}
-
-/* Of an attempt that did not fail. */
-static void give_back(struct stwi_conn *conn, struct stwi_link *link) {
-  if (!link->has_spent)
-    return;
-  link->has_spent = false;
-  stwi_budget_give(&conn->endpoints[link->endpoint]->budget);
-}
-
 void stwi_conn_cut(struct stwi_conn *conn, struct stwi_link **place, bool abort) {
   struct stwi_link *link = *place;
   if (link == NULL)
     return;
-  give_back(conn, link);
+  stwi_conn_give_back(conn, link);
   struct stwi_effect *effect =
       link->is_down ? NULL : stwi_conn_effect(conn, STWI_FX_CUT, link->gen);
   if (effect != NULL)
@@ -84,21 +71,13 @@ static void fill_dial(const struct stwi_conn *conn, uint32_t endpoint, struct st
     dial->unacked_max_ms = (uint32_t)(stwi_pulse_longest_ns(&conn->pulse) / STWI_MS);
 }
 
-/* Raced attempts take the endpoints in turn: one that is silent must not hold up the others. */
-static uint32_t endpoint_for(const struct stwi_conn *conn) {
-  if (conn->credentials.url.host != NULL)
-    return conn->endpoint_at;
-  uint32_t count = (uint32_t)conn->config->url_count;
-  return (conn->endpoint_at + stwi_conn_attempt_count(conn)) % count;
-}
-
-static struct stwi_link *new_link(struct stwi_conn *conn) {
+static struct stwi_link *new_link(struct stwi_conn *conn, uint32_t endpoint) {
   struct stwi_link *link = stwi_alloc(sizeof *link);
   if (link == NULL)
     return NULL;
   memset(link, 0, sizeof *link);
   link->gen = ++conn->gen;
-  link->endpoint = endpoint_for(conn);
+  link->endpoint = endpoint;
   link->round = conn->round;
   link->profile = &stwi_profile_plain;
   link->phase = STW_PHASE_DNS;
@@ -141,8 +120,14 @@ bool stwi_conn_can_hedge(const struct stwi_conn *conn) {
   return conn->config->has_hedge && !conn->endpoints[conn->endpoint_at]->is_single;
 }
 
-static bool may_hedge(struct stwi_conn *conn) {
-  return stwi_conn_can_hedge(conn) && stwi_hedge_take(&conn->hedges, conn->core->now);
+/* By the budget that pays for it.  False: dial_at says when to ask again. */
+static bool may_start(struct stwi_conn *conn, bool is_hedge) {
+  if (!is_hedge)
+    return stwi_conn_take_token(conn, &conn->dial_at);
+  if (stwi_conn_can_hedge(conn) && stwi_hedge_take(&conn->hedges, conn->core->now))
+    return true;
+  conn->dial_at = conn->core->now + STWI_S;
+  return false;
 }
 
 void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge) {
@@ -154,11 +139,10 @@ void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge) {
     conn->dial_at = conn->migrate_at;
     return;
   }
-  if (is_hedge && !may_hedge(conn)) {
-    conn->dial_at = conn->core->now + STWI_S;
+  if (!may_start(conn, is_hedge))
     return;
-  }
-  struct stwi_link *link = new_link(conn);
+  struct stwi_link *link =
+      new_link(conn, is_hedge ? stwi_conn_endpoint_for(conn) : conn->paid_for - 1);
   struct stwi_effect *effect =
       link == NULL ? NULL : stwi_conn_effect(conn, STWI_FX_DIAL, link->gen);
   if (effect == NULL) {
@@ -167,7 +151,7 @@ void stwi_conn_dial(struct stwi_conn *conn, bool is_hedge) {
     return;
   }
   *place = link;
-  link->has_spent = spend(conn, link->endpoint);
+  stwi_conn_pay(conn, link, is_hedge);
   fill_dial(conn, link->endpoint, &effect->u.dial);
   conn->metrics[STW_METRIC_ATTEMPTS]++;
   if (is_hedge) {
@@ -252,7 +236,7 @@ static void on_ready(struct stwi_conn *conn, struct stwi_link **place, const cha
   if (place == &conn->active)
     return;
   struct stwi_link *link = *place;
-  give_back(conn, link);
+  stwi_conn_give_back(conn, link);
   size_t size = strnlen(subprotocol, sizeof link->subprotocol - 1);
   memcpy(link->subprotocol, subprotocol, size);
   stwi_conn_phase(conn, link, STW_PHASE_RESUME);
@@ -405,7 +389,7 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
   if (end->close_code != 0)
     learn_single(conn, link);
   if (is_young && !is_asked)
-    spend(conn, link->endpoint);
+    stwi_conn_pay_young(conn, link->endpoint);
   if (was_up && !is_asked)
     conn->metrics[STW_METRIC_LINKS_LOST]++;
   for (unsigned lane = 0; lane < STW_LANE_COUNT && stwi_cause_blames_message(end->cause); lane++)
@@ -443,7 +427,7 @@ void stwi_conn_link_over(struct stwi_conn *conn, struct stwi_link *link,
     return;
   }
   uint32_t gen = link->gen, round = link->round;
-  link->has_spent = false;
+  link->has_token = false;
   stwi_conn_next_endpoint(conn, link->endpoint);
   stwi_conn_cut(conn, place, true);
   attempt_over(conn, end, gen, round);

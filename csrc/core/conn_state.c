@@ -115,6 +115,13 @@ static void end(struct stwi_conn *conn) {
   stwi_conn_session_leave(conn);
 }
 
+/* Without a token the attempt that is silent stays alone. */
+static void race(struct stwi_conn *conn) {
+  stwi_time when;
+  if (stwi_conn_attempt_count(conn) < STWI_ATTEMPTS_MAX && stwi_conn_take_token(conn, &when))
+    stwi_conn_dial(conn, false);
+}
+
 static void perform_dials(struct stwi_conn *conn, unsigned actions) {
   if (actions & STWI_DO_DIAL && stwi_conn_attempt_count(conn) == 0) {
     conn->round++;
@@ -123,7 +130,7 @@ static void perform_dials(struct stwi_conn *conn, unsigned actions) {
   if (actions & STWI_DO_DIAL_SOON)
     dial_soon(conn);
   if (actions & STWI_DO_RACE)
-    stwi_conn_dial(conn, false);
+    race(conn);
   if (actions & STWI_DO_HEDGE)
     stwi_conn_dial(conn, true);
 }
@@ -167,6 +174,8 @@ bool stwi_conn_apply(struct stwi_conn *conn, enum stwi_link_input input, stw_cau
     conn->has_ended = false;
   conn->state = rule->to;
   conn->cause = cause;
+  if (from != rule->to && rule->to != STW_STATE_CONNECTING)
+    stwi_conn_give_taken(conn);
   if (from != rule->to) {
     conn->since = conn->core->now;
     conn->next_at = conn->dial_at = 0;

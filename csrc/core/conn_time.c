@@ -7,26 +7,6 @@ static bool is_due(const struct stwi_conn *conn, stwi_time at) {
   return at != 0 && at <= conn->core->now;
 }
 
-/* The endpoints' budgets have the last word: the next one with a token; without any the dial moves
- * to when there is one. */
-static bool budget_allows(struct stwi_conn *conn, stwi_time *at) {
-  uint32_t count = (uint32_t)conn->config->url_count;
-  stwi_time first = STWI_NEVER;
-  for (uint32_t i = 0; i < count; i++) {
-    uint32_t index = (conn->endpoint_at + i) % count;
-    struct stwi_endpoint *endpoint = conn->endpoints[index];
-    stwi_time when;
-    if (stwi_budget_allows(&endpoint->budget, endpoint->conns, conn->core->now, &when)) {
-      conn->endpoint_at = index;
-      return true;
-    }
-    if (when < first)
-      first = when;
-  }
-  *at = first;
-  return false;
-}
-
 static void dial_timer(struct stwi_conn *conn) {
   if (!is_due(conn, conn->dial_at))
     return;
@@ -36,7 +16,7 @@ static void dial_timer(struct stwi_conn *conn) {
     if (is_alone && conn->state != STW_STATE_ONLINE) {
       stwi_conn_apply(conn, STWI_LINK_CANDIDATE_FAILED, conn->cause);
     }
-  } else if (budget_allows(conn, &conn->dial_at)) {
+  } else if (stwi_conn_take_token(conn, &conn->dial_at)) {
     if (!is_alone)
       conn->round++;
     stwi_conn_apply(conn, is_alone ? STWI_LINK_TIMER : STWI_LINK_ATTEMPT_SILENT, conn->cause);
@@ -46,14 +26,17 @@ static void dial_timer(struct stwi_conn *conn) {
 static void wait_timer(struct stwi_conn *conn) {
   if (!is_due(conn, conn->next_at))
     return;
-  if (budget_allows(conn, &conn->next_at)) {
+  if (stwi_conn_take_token(conn, &conn->next_at)) {
     stwi_conn_apply(conn, STWI_LINK_TIMER, STW_CAUSE_RETRY_DUE);
   }
 }
 
 void stwi_conn_try(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause) {
-  if (conn->state != STW_STATE_WAITING || budget_allows(conn, &conn->next_at))
-    stwi_conn_apply(conn, input, cause);
+  const bool is_wait = conn->state == STW_STATE_WAITING || conn->state == STW_STATE_OFFLINE;
+  if (is_wait && !stwi_conn_take_token(conn, &conn->next_at))
+    return;
+  if (!stwi_conn_apply(conn, input, cause))
+    stwi_conn_give_taken(conn);
 }
 
 static void token_timer(struct stwi_conn *conn) {

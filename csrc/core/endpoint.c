@@ -13,7 +13,7 @@ static void forget(struct stwi_endpoint *endpoint) {
   stwi_free(endpoint);
 }
 
-static struct stwi_endpoint *make(const char *key, stwi_time now) {
+static struct stwi_endpoint *make(const char *key) {
   size_t size = strlen(key) + 1;
   struct stwi_endpoint *endpoint = stwi_alloc(sizeof *endpoint);
   char *copy = stwi_alloc(size);
@@ -25,24 +25,21 @@ static struct stwi_endpoint *make(const char *key, stwi_time now) {
   memset(endpoint, 0, sizeof *endpoint);
   memcpy(copy, key, size);
   endpoint->key = copy;
-  stwi_budget_init(&endpoint->budget, now);
   return endpoint;
 }
 
-struct stwi_endpoint *stwi_endpoint_hold(struct stwi_endpoints *endpoints, const char *key,
-                                         stwi_time now) {
+struct stwi_endpoint *stwi_endpoint_hold(struct stwi_endpoints *endpoints, const char *key) {
   struct stwi_endpoint *endpoint = endpoints->first;
   while (endpoint != NULL && strcmp(endpoint->key, key) != 0)
     endpoint = endpoint->next;
   if (endpoint == NULL) {
-    endpoint = make(key, now);
+    endpoint = make(key);
     if (endpoint == NULL)
       return NULL;
     endpoint->next = endpoints->first;
     endpoints->first = endpoint;
   }
   endpoint->conns++;
-  stwi_budget_give(&endpoint->budget);
   return endpoint;
 }
 

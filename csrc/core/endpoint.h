@@ -1,5 +1,5 @@
-/* endpoint.h: what belongs to a server address rather than to a conn: attempt budget and what was
- * learnt about it.  Shared by all conns of an engine core, found by scheme://host:port.
+/* endpoint.h: what was learnt about a server address.  Shared by all conns of an engine core, found
+ * by scheme://host:port; what its attempts are paid from is in core/accounts.h.
  */
 #ifndef STWI_CORE_ENDPOINT_H
 #define STWI_CORE_ENDPOINT_H
@@ -10,9 +10,8 @@ struct stwi_endpoint {
   struct stwi_endpoint *next;
   char *key;
   uint32_t conns; /* that name it in their url list */
-  struct stwi_bucket budget;
-  bool has_pong; /* it has answered a PING once */
-  bool is_mute;  /* no_pong: it answers none; settle at written */
+  bool has_pong;  /* it has answered a PING once */
+  bool is_mute;   /* no_pong: it answers none; settle at written */
   stwi_time mute_since;
   uint32_t mute_strikes; /* links in a row that ended with an unanswered PING */
   bool is_acquitted;     /* unasked links died young too: it is not the PINGs */
@@ -24,8 +23,7 @@ struct stwi_endpoints {
 };
 
 /* Finds or makes; counts one conn more.  NULL without memory. */
-struct stwi_endpoint *stwi_endpoint_hold(struct stwi_endpoints *endpoints, const char *key,
-                                         stwi_time now);
+struct stwi_endpoint *stwi_endpoint_hold(struct stwi_endpoints *endpoints, const char *key);
 /* Counts one conn less.  What was learnt stays until 64 unused endpoints are kept. */
 void stwi_endpoint_drop(struct stwi_endpoints *endpoints, struct stwi_endpoint *endpoint);
 void stwi_endpoints_fini(struct stwi_endpoints *endpoints);

@@ -21,9 +21,15 @@ struct stwi_core *stwi_core_new(const struct stwi_session_codec *codec) {
   memset(core, 0, sizeof *core);
   core->entropy = entropy;
   core->codec = codec;
+  core->budgets = stwi_accounts_budgets(&core->accounts);
   stwi_heap_init(&core->heap);
   stwi_arena_init(&core->arena);
   return core;
+}
+
+void stwi_core_share_budgets(struct stwi_core *core, const struct stwi_budgets *budgets) {
+  assert(core->slots == 0);
+  core->budgets = *budgets;
 }
 
 void stwi_core_lend(struct stwi_core *core, const struct stwi_msg *msg) {
@@ -55,6 +61,7 @@ void stwi_core_free(struct stwi_core *core) {
   stwi_heap_fini(&core->heap);
   stwi_arena_fini(&core->arena);
   stwi_endpoints_fini(&core->endpoints);
+  stwi_accounts_fini(&core->accounts);
   stwi_free(core->entropy);
   stwi_free(core);
 }

@@ -12,6 +12,7 @@
 
 #include <steadwire/metrics.h>
 
+#include "core/accounts.h"
 #include "core/effect.h"
 #include "core/input.h"
 #include "core/outbox.h"
@@ -27,6 +28,9 @@ struct stwi_core;
  * memory. */
 struct stwi_core *stwi_core_new(const struct stwi_session_codec *codec);
 void stwi_core_free(struct stwi_core *core);
+/* Before the first conn: what its attempts are paid from, in place of accounts of its own.  What
+ * `budgets` names must outlive the core. */
+void stwi_core_share_budgets(struct stwi_core *core, const struct stwi_budgets *budgets);
 
 /* Takes `count` inputs at `now` (never before an earlier one) and appends what is to be done to
  * `effects`, which the caller has emptied.  What effects lend lives until the next step. */

@@ -88,9 +88,19 @@ static struct window near(const struct stwi_pace *pace, struct window window, ui
   return window;
 }
 
+/* Who was asked to come at once and then turned away is asked so again and again: 250 ms, 500 ms
+ * and then 1 s are the least for those who have failed before. */
+static uint64_t spread_of(const struct stwi_pace *pace, const struct stwi_hint *hint) {
+  const uint64_t after = hint->after_ms * STWI_MS, spread = hint->spread_ms * STWI_MS;
+  if (pace->attempts < 2)
+    return spread;
+  const uint64_t within = SOON << (pace->attempts < 4 ? pace->attempts - 2 : 2);
+  return plus(after, spread) < within ? within - after : spread;
+}
+
 static stwi_time at_hint(struct stwi_pace *pace, const struct stwi_hint *hint, stwi_time now,
                          struct stwi_random *random) {
-  const uint64_t spread = hint->spread_ms * STWI_MS;
+  const uint64_t spread = spread_of(pace, hint);
   pace->lost_at = plus(now, hint->after_ms * STWI_MS);
   pace->start_ns = 0;
   pace->length_ns = spread > pace->window_ns ? spread : pace->window_ns;

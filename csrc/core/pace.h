@@ -68,10 +68,11 @@ void stwi_pace_init(struct stwi_pace *pace, uint64_t window_ns, uint64_t cap_ns)
  *
  * NOW is at once for the first failure since a stable link only; a link that fails again and again
  * waits in windows.  WINDOW_X4, OVERLOAD: the first window is 4 W, a later one four times as long
- * as the last instead of twice.  A window is at most `cap` long, or as long as the last hint's
- * spread (see STWI_PACE_LIFT); one that is more than half over when the attempt fails is left
- * out.  SILENT: attempts burden nobody, and the first one after the path is back counts: windows of
- * 4 s at most, from `now` on. */
+ * as the last instead of twice.  A hint is obeyed; one that asks to come at once is spread over up
+ * to 1 s for those who have failed before.  A window is at most `cap` long, or as long as the last
+ * hint's spread (see STWI_PACE_LIFT); one that is more than half over when the attempt fails is
+ * left out.  SILENT: attempts burden nobody, and the first one after the path is back counts:
+ * windows of 4 s at most, from `now` on. */
 stwi_time stwi_pace_next(struct stwi_pace *pace, enum stwi_pace_kind kind,
                          const struct stwi_hint *hint, stwi_time now, struct stwi_random *random);
 /* How long an attempt may take once it has reached the server: `patience_ns`, doubled with each

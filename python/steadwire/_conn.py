@@ -167,6 +167,7 @@ class ConnBase(Generic[ReceiptType, ReceiptsType]):
         self._is_closing = False
         self._final: tuple[View, list[int]] | None = None
         self._credentials_error: Exception | None = None
+        self._supplied_at = 0.0  # who asked before has had an answer
         self.last_receipt: ReceiptType | None = None
         self.dropped_at_close = 0
         """Messages that arrived during close() and had to go because nobody took them."""

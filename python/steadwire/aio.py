@@ -43,6 +43,7 @@ TURN_EVERY = 256
 
 TICK_S = 0.1
 ROOM_TICK_S = 0.25
+ANSWER_S = 60.0  # a credentials function that takes longer is called again
 
 Waits = set["asyncio.Future[None]"]
 
@@ -171,6 +172,8 @@ class Connection(ConnBase[Receipt, Receipts]):
         self._changes: Waits = set()
         self._rooms: Waits = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answering: asyncio.Task[None] | None = None
+        self._answering_since = 0.0
         self._tick: asyncio.TimerHandle | None = None
         self._turns = 0
         super().__init__(setup, core)
@@ -448,9 +451,15 @@ class Connection(ConnBase[Receipt, Receipts]):
     # --- credentials ---
 
     def _on_credentials(self, event: CredentialsNeeded) -> None:
-        if self._setup.credentials is None:
+        if self._setup.credentials is None or event.at < self._supplied_at:
             return
+        now = self._loop.time()
+        if self._answering is not None and not self._answering.done():
+            if now - self._answering_since < ANSWER_S:
+                return  # what it returns answers this question, too
+            self._answering.cancel()
         task = self._loop.create_task(self._answer(event), context=self._context)
+        self._answering, self._answering_since = task, now
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -460,8 +469,9 @@ class Connection(ConnBase[Receipt, Receipts]):
             answer = call_credentials(self._setup.credentials, event)
             if inspect.isawaitable(answer):
                 answer = await answer
+            at = time.monotonic()
             supply(self._core, answer)
-            self._credentials_error = None
+            self._credentials_error, self._supplied_at = None, at
         except Exception as error:
             if not self._final and not self._is_closing:
                 self._credentials_error = error

@@ -171,6 +171,7 @@ class Connection(ConnBase[Receipt, Receipts]):
         self._acting = threading.Lock()
         self._waiting: list[None] = []  # one entry for each thread that waits
         self._asked: deque[CredentialsNeeded] = deque()
+        self._answering = threading.Lock()  # one call of the credentials function at a time
         super().__init__(setup)
 
     # --- waiting ---
@@ -210,8 +211,7 @@ class Connection(ConnBase[Receipt, Receipts]):
         except HandleError:
             if not self._final:
                 raise
-        while self._asked:
-            self._answer(self._asked.popleft())
+        self._answer_asked()
 
     def _act(self) -> None:
         with self._acting:
@@ -220,6 +220,7 @@ class Connection(ConnBase[Receipt, Receipts]):
     def forget_inherited(self) -> None:
         """In a forked child, where the holder of the lock may not exist."""
         self._acting = threading.Lock()
+        self._answering = threading.Lock()
         self._waiting.clear()
         super().forget_inherited()
 
@@ -355,12 +356,25 @@ class Connection(ConnBase[Receipt, Receipts]):
         if self._setup.credentials is not None:
             self._asked.append(event)  # answered outside the lock: the function may use the conn
 
+    def _answer_asked(self) -> None:
+        while self._asked and self._answering.acquire(blocking=False):
+            try:
+                if self._asked:  # no other thread has answered it meanwhile
+                    event = self._asked.popleft()
+                    if event.at >= self._supplied_at:
+                        self._answer(event)
+            finally:
+                self._answering.release()
+
     def _answer(self, event: CredentialsNeeded) -> None:
         assert self._setup.credentials is not None
         try:
             answer = call_credentials(self._setup.credentials, event)
-            supply(self._core, _finished(answer) if inspect.isawaitable(answer) else answer)
-            self._credentials_error = None
+            if inspect.isawaitable(answer):
+                answer = _finished(answer)
+            at = time.monotonic()
+            supply(self._core, answer)
+            self._credentials_error, self._supplied_at = None, at
         except Exception as error:
             self._credentials_error = error
             logger.exception("%s: the credentials function failed", self._name())

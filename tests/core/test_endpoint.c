@@ -18,7 +18,7 @@ static struct stwi_endpoint *endpoint;
 static int set_up(void **unused) {
   (void)unused;
   endpoints = (struct stwi_endpoints){0};
-  endpoint = stwi_endpoint_hold(&endpoints, "ws://a:80", T0);
+  endpoint = stwi_endpoint_hold(&endpoints, "ws://a:80");
   return endpoint == NULL ? -1 : 0;
 }
 
@@ -31,9 +31,9 @@ static int tear_down(void **unused) {
 
 static void conns_of_one_address_share_what_is_known(void **unused) {
   (void)unused;
-  assert_ptr_equal(stwi_endpoint_hold(&endpoints, "ws://a:80", T0), endpoint);
+  assert_ptr_equal(stwi_endpoint_hold(&endpoints, "ws://a:80"), endpoint);
   assert_int_equal(endpoint->conns, 2);
-  struct stwi_endpoint *other = stwi_endpoint_hold(&endpoints, "ws://a:81", T0);
+  struct stwi_endpoint *other = stwi_endpoint_hold(&endpoints, "ws://a:81");
   assert_ptr_not_equal(other, endpoint);
   assert_int_equal(other->conns, 1);
 }
@@ -42,7 +42,7 @@ static void what_was_learnt_outlives_the_conns(void **unused) {
   (void)unused;
   endpoint->is_single = true;
   stwi_endpoint_drop(&endpoints, endpoint);
-  assert_ptr_equal(stwi_endpoint_hold(&endpoints, "ws://a:80", T0), endpoint);
+  assert_ptr_equal(stwi_endpoint_hold(&endpoints, "ws://a:80"), endpoint);
   assert_true(endpoint->is_single);
 }
 
@@ -58,17 +58,17 @@ static void only_so_many_unused_ones_are_kept(void **unused) {
   for (int i = 0; i < 200; i++) {
     char key[32];
     snprintf(key, sizeof key, "ws://host%d:80", i);
-    stwi_endpoint_drop(&endpoints, stwi_endpoint_hold(&endpoints, key, T0));
+    stwi_endpoint_drop(&endpoints, stwi_endpoint_hold(&endpoints, key));
   }
   assert_int_equal(count(), 64 + 1);
-  assert_ptr_equal(stwi_endpoint_hold(&endpoints, "ws://a:80", T0), endpoint); /* it is in use */
+  assert_ptr_equal(stwi_endpoint_hold(&endpoints, "ws://a:80"), endpoint); /* it is in use */
 }
 
 static void without_memory_there_is_no_endpoint(void **unused) {
   (void)unused;
   for (long after = 0; after < 2; after++) {
     failing_mem_after = after;
-    assert_null(stwi_endpoint_hold(&endpoints, "ws://b:80", T0));
+    assert_null(stwi_endpoint_hold(&endpoints, "ws://b:80"));
   }
   failing_mem_after = -1;
   assert_int_equal(count(), 1);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import threading
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -122,6 +123,49 @@ async def test_a_function_that_fails_is_logged_and_named_as_the_reason(
     assert any(record.levelno == logging.ERROR for record in caplog.records)
 
 
+class SlowVault:
+    """Takes longer than the engine waits; notes how many calls are under way at once."""
+
+    def __init__(self) -> None:
+        self.calls = self.running = self.most_running = 0
+        self.is_open = asyncio.Event()
+
+    def begin(self) -> None:
+        self.calls += 1
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+
+    async def ask(self) -> dict[str, Any]:
+        self.begin()
+        await self.is_open.wait()
+        self.running -= 1
+        return {"token": "t"}
+
+    def ask_blocking(self) -> dict[str, Any]:
+        self.begin()
+        threading.Event().wait(0.7)  # several attempts fail meanwhile
+        self.running -= 1
+        return {"token": "t"}
+
+
+EAGER = {"credentials_timeout": "100ms", "retry_window": "20ms", "retry_cap": "20ms"}
+
+
+async def test_one_call_answers_all_who_ask_meanwhile() -> None:
+    guard, vault = Guard("t"), SlowVault()
+    async with server(refuse=guard) as url:
+        conn = await steadwire.connect(url, wait=False, credentials=vault.ask, **EAGER)
+        events = conn.events(CredentialsNeeded)
+        async with asyncio.timeout(10):
+            for _ in range(4):
+                await anext(events)
+        vault.is_open.set()
+        await conn.wait_online(10)
+        await conn.close()
+    assert (vault.calls, vault.most_running) == (1, 1)
+    assert guard.seen == ["Bearer t"]
+
+
 async def test_what_is_no_function_is_refused(shared_echo: Echo) -> None:
     token: Any = "token"
     with pytest.raises(TypeError, match="credentials"):
@@ -146,8 +190,6 @@ async def test_the_function_runs_in_the_context_of_connect() -> None:
 @pytest.fixture
 def guarded() -> Iterator[tuple[Guard, str]]:
     """A guarded server in a loop of its own, for the blocking face."""
-    import threading
-
     guard = Guard("t")
     ready, done = threading.Event(), threading.Event()
     urls: list[str] = []
@@ -181,6 +223,18 @@ def test_the_blocking_face_asks_whoever_drains(guarded: tuple[Guard, str]) -> No
             conn.send("x")
             assert conn.recv(timeout=5).data == "x"
     assert guard.seen == ["Bearer t"] * 2
+
+
+def test_one_call_of_the_blocking_face_answers_all_who_ask_meanwhile(
+    guarded: tuple[Guard, str],
+) -> None:
+    guard, url = guarded
+    vault = SlowVault()
+    with sync.connect(url, credentials=vault.ask_blocking, **EAGER) as conn:
+        conn.send("x")
+        assert conn.recv(timeout=5).data == "x"
+    assert (vault.calls, vault.most_running) == (1, 1)
+    assert guard.seen == ["Bearer t"]
 
 
 def test_an_async_function_serves_the_blocking_face_inside_a_loop(
