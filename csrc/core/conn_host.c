@@ -240,6 +240,7 @@ static void forgive(struct stwi_conn *conn, stwi_time *since, uint64_t for_ns) {
 /* What could not be read meanwhile is not late: patience starts again where it was. */
 static void on_stalled(struct stwi_conn *conn, uint64_t for_ns) {
   stwi_pulse_stalled(&conn->pulse, conn->core->now);
+  stwi_conn_idle_forget(conn);
   forgive(conn, &conn->message_at, for_ns);
   if (conn->active != NULL)
     forgive(conn, &conn->active->phase_since, for_ns);
@@ -268,6 +269,7 @@ void stwi_conn_machine_input(struct stwi_conn *conn, const struct stwi_input *in
     stwi_conn_network_noticed(conn);
     break;
   case STWI_IN_WAKE:
+    stwi_conn_idle_forget(conn);
     stwi_conn_try(conn, STWI_LINK_WAKE, STW_CAUSE_SUSPEND_RESUME);
     stwi_conn_expect_fresh(conn);
     break;
@@ -355,5 +357,8 @@ bool stwi_core_metrics(const struct stwi_core *core, uint32_t slot, stwi_time no
   values[STW_METRIC_OUTBOX_BYTES] = stwi_lanes_bytes(conn->lanes);
   values[STW_METRIC_OUTBOX_PARKED] = conn->parked.count;
   values[STW_METRIC_RTT_NS] = conn->pulse.srtt_ns;
+  values[STW_METRIC_PHI_MILLI] = stwi_pulse_phi_milli(&conn->pulse, now);
+  values[STW_METRIC_HEARTBEAT_INTERVAL_NS] = stwi_pulse_interval_ns(&conn->pulse, now);
+  values[STW_METRIC_IDLE_BOUND_NS] = conn->idle_bound_ns;
   return true;
 }

@@ -209,8 +209,11 @@ void stwi_conn_commit(struct stwi_conn *conn) {
   if (conn->active != NULL) {
     conn->lost_cause = STW_CAUSE_SUPERSEDED;
     conn->metrics[STW_METRIC_SWITCHES]++;
-    if (has_late_answer(conn)) /* by what was known while it was waited for */
+    const bool is_late = has_late_answer(conn); /* by what was known while it was waited for */
+    if (is_late)
       stwi_conn_learn_mute(conn, conn->active);
+    stwi_conn_idle_over(conn, conn->active,
+                        is_late ? STW_CAUSE_HEARTBEAT_TIMEOUT : STW_CAUSE_SUPERSEDED);
     stwi_conn_learn_slow(conn, conn->active);
   }
   if (was_silent)
@@ -232,6 +235,7 @@ void stwi_conn_commit(struct stwi_conn *conn) {
     stwi_conn_unmuted(conn->core, endpoint);
   uint32_t jitter =
       STWI_PULSE_JITTER_LEAST + (uint32_t)stwi_random_below(&conn->random, STWI_PULSE_JITTER_DRAW);
+  stwi_conn_idle_follow(conn, ready, !was_silent);
   stwi_pulse_restart(&conn->pulse, jitter, conn->core->now);
   conn->probe_id = 0;
   stwi_conn_dirty(conn);
@@ -248,13 +252,16 @@ void stwi_conn_check_ready(struct stwi_conn *conn, bool is_matched) {
   stwi_conn_apply(conn, STWI_LINK_LINK_UP, STW_CAUSE_READY);
 }
 
-static void on_ready(struct stwi_conn *conn, struct stwi_link **place, const char *subprotocol) {
+static void on_ready(struct stwi_conn *conn, struct stwi_link **place,
+                     const struct stwi_input *input) {
   if (place == &conn->active)
     return;
   struct stwi_link *link = *place;
   give_back(conn, link);
+  const char *subprotocol = input->u.ready.subprotocol;
   size_t size = strnlen(subprotocol, sizeof link->subprotocol - 1);
   memcpy(link->subprotocol, subprotocol, size);
+  link->network = input->u.ready.network;
   stwi_conn_phase(conn, link, STW_PHASE_RESUME);
   if (!stwi_conn_apply(conn, STWI_LINK_CANDIDATE_READY, STW_CAUSE_READY)) {
     stwi_conn_cut(conn, place, true);
@@ -393,6 +400,8 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
   bool is_for_asking = (!is_given_up || has_late_answer(conn)) && stwi_conn_learn_mute(conn, link);
   if (end->close_code != 0)
     learn_single(conn, link);
+  else
+    stwi_conn_idle_over(conn, link, end->cause);
   if (is_young && !is_asked)
     spend(conn, link->endpoint);
   if (was_up && !is_asked)
@@ -463,7 +472,7 @@ void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input
       stwi_conn_phase(conn, link, input->u.phase.phase);
     break;
   case STWI_IN_READY:
-    on_ready(conn, place, input->u.ready.subprotocol);
+    on_ready(conn, place, input);
     break;
   case STWI_IN_BYTES:
     if (link == conn->active)

@@ -62,6 +62,7 @@ void stwi_conn_finish_write(struct stwi_conn *conn, struct stwi_link *link,
   effect->u.write.size = size;
   link->is_writing = true;
   link->out_bytes += size;
+  link->wrote_at = conn->core->now;
   stwi_conn_kernel_written(conn, link);
   conn->metrics[STW_METRIC_WIRE_OUT_BYTES] += size;
 }
@@ -115,6 +116,7 @@ static void put_barrier(struct stwi_conn *conn, struct stwi_link *link, struct s
   put_u64(payload + 8, link->barrier_id + 1);
   if (!put_frame(conn, w, STWI_OP_PING, payload, sizeof payload))
     return;
+  stwi_conn_idle_asked(conn, link);
   link->barrier_id++;
   uint32_t tail = (link->barrier_head + link->barrier_count++) % STWI_BARRIERS_MAX;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
@@ -215,6 +217,7 @@ static void count_write(struct stwi_conn *conn, struct stwi_link *link, stw_lane
                         const struct stwi_msg *msg) {
   conn->metrics[STW_METRIC_WRITTEN]++;
   link->written_upto[lane] = msg->number;
+  stwi_pulse_talked(&conn->pulse, conn->core->now);
 }
 
 static bool is_taken_by_other(const struct stwi_link *link, stw_lane lane) {
@@ -414,6 +417,7 @@ static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id
   if (stwi_endpoint_ponged(endpoint))
     stwi_conn_unmuted(conn->core, endpoint);
   stwi_pulse_answered(&conn->pulse, barrier.at, next, conn->core->now);
+  stwi_conn_idle_answered(conn, link, id);
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
     stwi_conn_prove(conn, (stw_lane)lane, STW_PROOF_RECEIVED, barrier.upto[lane]);
 }

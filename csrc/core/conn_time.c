@@ -161,10 +161,13 @@ static void stable_timer(struct stwi_conn *conn) {
 }
 
 void stwi_conn_call_dead(struct stwi_conn *conn, const char *detail) {
-  conn->lost_cause = STW_CAUSE_HEARTBEAT_TIMEOUT;
+  const bool is_idle = stwi_conn_idle_is_known(conn, conn->active);
+  const stw_cause cause = is_idle ? STW_CAUSE_IDLE_CUT_SUSPECTED : STW_CAUSE_HEARTBEAT_TIMEOUT;
+  stwi_conn_idle_over(conn, conn->active, cause);
+  conn->lost_cause = cause;
   conn->metrics[STW_METRIC_LINKS_LOST]++;
   stwi_conn_detail(conn, detail);
-  stwi_conn_apply(conn, STWI_LINK_PULSE_DEAD, STW_CAUSE_HEARTBEAT_TIMEOUT);
+  stwi_conn_apply(conn, STWI_LINK_PULSE_DEAD, cause);
 }
 
 static void pulse_dead(struct stwi_conn *conn) {
