@@ -10,7 +10,7 @@
  * conn_session_out  what it writes: messages, HELLO, acknowledgements
  * conn_time   timers: what is due, when to come back
  * conn_host   inputs of the host and of the machine
- * conn_kernel what the kernel has seen acknowledged, where the peer answers no PING
+ * conn_kernel what the kernel has seen acknowledged, where no PING is to be answered
  * conn_hint   what host and machine know of the network
  * conn_idle   how long a link may be silent: what its life and death teach
  */
@@ -111,6 +111,8 @@ struct stwi_conn {
   stw_conn handle;
   struct stwi_conn_config *config;
   struct stwi_endpoint **endpoints; /* one per url */
+  uint32_t *overloads;              /* likewise: attempts there since the last stable link that
+                                       ended with OVERLOAD */
   uint32_t endpoint_at;             /* index of the next attempt */
   uint64_t stream;
   struct stwi_random random;
@@ -309,6 +311,8 @@ void stwi_conn_session_auth(struct stwi_conn *conn); /* fresh credentials are th
 
 /* conn_kernel.c */
 void stwi_conn_kernel_written(struct stwi_conn *conn, struct stwi_link *link);
+/* Of what was written, proven_bytes of the link have arrived. */
+void stwi_conn_kernel_answered(const struct stwi_conn *conn, struct stwi_link *link);
 void stwi_conn_kernel_seen(struct stwi_conn *conn, struct stwi_link *link, bool is_unacked,
                            uint64_t silence_ns);
 bool stwi_conn_kernel_doubts(const struct stwi_conn *conn); /* the suspicion is not the host's */
@@ -387,6 +391,7 @@ stwi_time stwi_conn_deadline(const struct stwi_conn *conn);
 stwi_time stwi_barrier_due(const struct stwi_conn *conn);
 
 /* conn_host.c */
+void stwi_conn_reset_pace(struct stwi_conn *conn); /* nothing has failed of late */
 struct stwi_conn *stwi_conn_new(struct stwi_core *core, const struct stwi_input *input);
 void stwi_conn_free(struct stwi_conn *conn);
 void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input);

@@ -12,6 +12,12 @@ static void drop_endpoints(struct stwi_conn *conn) {
     }
   }
   stwi_free(conn->endpoints);
+  stwi_free(conn->overloads);
+}
+
+void stwi_conn_reset_pace(struct stwi_conn *conn) {
+  stwi_pace_reset(&conn->pace);
+  memset(conn->overloads, 0, conn->config->url_count * sizeof *conn->overloads);
 }
 
 static bool hold_endpoints(struct stwi_conn *conn) {
@@ -20,6 +26,10 @@ static bool hold_endpoints(struct stwi_conn *conn) {
   if (conn->endpoints == NULL)
     return false;
   memset(conn->endpoints, 0, count * sizeof(struct stwi_endpoint *));
+  conn->overloads = stwi_alloc(count * sizeof *conn->overloads);
+  if (conn->overloads == NULL)
+    return false;
+  memset(conn->overloads, 0, count * sizeof *conn->overloads);
   for (size_t i = 0; i < count; i++) {
     conn->endpoints[i] =
         stwi_endpoint_hold(&conn->core->endpoints, conn->config->urls[i].key, conn->core->now);
@@ -118,7 +128,7 @@ static void on_reopen(struct stwi_conn *conn) {
   conn->ever_online = false;
   conn->is_closing = false;
   conn->handshake_deadline = 0;
-  stwi_pace_reset(&conn->pace);
+  stwi_conn_reset_pace(conn);
   stwi_conn_apply(conn, STWI_LINK_OPEN, STW_CAUSE_REQUESTED);
   stwi_conn_tell_pause(conn);
 }

@@ -368,9 +368,20 @@ static bool is_heard_mute(const struct stwi_conn *conn, const struct stwi_link *
   return conn->core->now >= oldest->due + soft && conn->pulse.heard_at > oldest->due;
 }
 
+/* It ended sooner after the question than an answer could have come: a connect took one round trip
+ * too.  Where that met lost packets it says less. */
+static bool had_no_time(const struct stwi_conn *conn, const struct stwi_link *link) {
+  const stwi_time now = conn->core->now, asked = link->barriers[link->barrier_head].at;
+  const uint64_t soft = stwi_pulse_soft_ns(&conn->pulse, now);
+  const uint64_t round_trip = link->phase_ns[STW_PHASE_TCP];
+  return now - asked < (round_trip < soft ? round_trip : soft);
+}
+
 bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) {
   struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
   if (link->phase < STW_PHASE_UP || link->has_pong)
+    return false;
+  if (link->barrier_count > 0 && had_no_time(conn, link))
     return false;
   if (link->barrier_count > 0 && link->profile->has_own_traffic && !is_heard_mute(conn, link))
     return false;
@@ -436,6 +447,9 @@ void stwi_conn_link_over(struct stwi_conn *conn, struct stwi_link *link,
                          const struct stwi_link_end *end) {
   struct stwi_link **place = find_link(conn, link->gen);
   stwi_conn_dirty(conn);
+  if (stwi_cause_row(end->cause)->pace == STWI_PACE_OVERLOAD &&
+      conn->overloads[link->endpoint] < UINT32_MAX)
+    conn->overloads[link->endpoint]++;
   if (place == &conn->active) {
     active_over(conn, link, end);
     return;

@@ -412,6 +412,7 @@ static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id
   stwi_time next = link->barrier_count > 0 ? link->barriers[link->barrier_head].due : 0;
   learn_rate(conn, barrier.out_bytes - link->proven_bytes, conn->core->now - barrier.at);
   link->proven_bytes = barrier.out_bytes;
+  stwi_conn_kernel_answered(conn, link);
   link->has_pong = true;
   struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
   if (stwi_endpoint_ponged(endpoint))

@@ -43,8 +43,21 @@ static void dial_timer(struct stwi_conn *conn) {
   }
 }
 
+/* A link that was kept while the network was gone may have lived through it: it is asked while a
+ * candidate is dialled.  The silence meanwhile is not its own. */
+static bool has_come_back(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause) {
+  const struct stwi_link *link = conn->active;
+  if (conn->state != STW_STATE_OFFLINE || !stwi_link_rule(conn->state, input)->is_legal)
+    return false;
+  if (link == NULL || link->phase != STW_PHASE_UP)
+    return false;
+  stwi_pulse_stalled(&conn->pulse, conn->core->now);
+  conn->probe_id = 0;
+  return stwi_conn_apply(conn, STWI_LINK_NET_BACK, cause);
+}
+
 static void wait_timer(struct stwi_conn *conn) {
-  if (!is_due(conn, conn->next_at))
+  if (!is_due(conn, conn->next_at) || has_come_back(conn, STWI_LINK_TIMER, STW_CAUSE_RETRY_DUE))
     return;
   if (budget_allows(conn, &conn->next_at)) {
     stwi_conn_apply(conn, STWI_LINK_TIMER, STW_CAUSE_RETRY_DUE);
@@ -52,6 +65,8 @@ static void wait_timer(struct stwi_conn *conn) {
 }
 
 void stwi_conn_try(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause) {
+  if (has_come_back(conn, input, cause))
+    return;
   if (conn->state != STW_STATE_WAITING || budget_allows(conn, &conn->next_at))
     stwi_conn_apply(conn, input, cause);
 }
@@ -74,7 +89,13 @@ static void token_timer(struct stwi_conn *conn) {
 /* Once the server is reached, the pace says how long it may take. */
 static uint64_t patience_of(const struct stwi_conn *conn, const struct stwi_link *link) {
   uint64_t patience = conn->config->open_timeout_ns;
-  return link->phase < STW_PHASE_TLS ? patience : stwi_pace_patience(&conn->pace, patience);
+  if (link->phase < STW_PHASE_TLS)
+    return patience;
+  /* Another endpoint has not been shown to be short of room by the silence of this one. */
+  struct stwi_pace pace = conn->pace;
+  if (pace.overloads > conn->overloads[link->endpoint])
+    pace.overloads = conn->overloads[link->endpoint];
+  return stwi_pace_patience(&pace, patience);
 }
 
 /* A server that was reached and is silent while its clients come back would only get the same
@@ -156,7 +177,7 @@ static void stable_timer(struct stwi_conn *conn) {
   if (stable_at(conn) > conn->core->now)
     return;
   conn->active->is_stable = true;
-  stwi_pace_reset(&conn->pace);
+  stwi_conn_reset_pace(conn);
   stwi_credentials_accepted(&conn->credentials);
 }
 
