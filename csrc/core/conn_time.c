@@ -53,7 +53,9 @@ static bool has_come_back(struct stwi_conn *conn, enum stwi_link_input input, st
     return false;
   stwi_pulse_stalled(&conn->pulse, conn->core->now);
   conn->probe_id = 0;
-  return stwi_conn_apply(conn, STWI_LINK_NET_BACK, cause);
+  stwi_conn_apply(conn, STWI_LINK_NET_BACK, cause);
+  stwi_pulse_excuse(&conn->pulse);
+  return true;
 }
 
 static void wait_timer(struct stwi_conn *conn) {

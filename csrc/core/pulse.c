@@ -108,13 +108,18 @@ void stwi_pulse_answered(struct stwi_pulse *pulse, stwi_time asked, stwi_time ne
 }
 
 void stwi_pulse_silent(struct stwi_pulse *pulse, stwi_time now) {
-  if (pulse->asked_at == 0)
+  if (pulse->asked_at == 0 || pulse->asked_at < pulse->counts_from)
     return;
   const uint64_t stall = since(pulse->asked_at, now);
   if (stall > decayed_stall(pulse, now)) {
     pulse->stall_ns = stall;
     pulse->stall_at = now;
   }
+}
+
+void stwi_pulse_excuse(struct stwi_pulse *pulse) {
+  if (pulse->asked_at >= pulse->counts_from)
+    pulse->counts_from = plus(pulse->asked_at, 1);
 }
 
 uint64_t stwi_pulse_phi_milli(const struct stwi_pulse *pulse, stwi_time now) {

@@ -62,6 +62,8 @@ void stwi_pulse_answered(struct stwi_pulse *pulse, stwi_time asked, stwi_time ne
 /* The open question was given up, and other attempts had no answer for a while either: the path
  * stalled so long, not only this link. */
 void stwi_pulse_silent(struct stwi_pulse *pulse, stwi_time now);
+/* Whatever the answer to the open question takes, it will teach nothing: the path was gone. */
+void stwi_pulse_excuse(struct stwi_pulse *pulse);
 /* The longest that a question may ever stay open before the link is given up. */
 uint64_t stwi_pulse_longest_ns(const struct stwi_pulse *pulse);
 /* Thousandths of phi (phi.h) of the open question; 0: none is. */

@@ -267,6 +267,20 @@ static void a_stalled_process_is_not_held_against_the_peer(void **unused) {
   expect(STWI_PULSE_ASK, T0 + 115 * STWI_S);
 }
 
+static void an_excused_question_teaches_nothing(void **unused) {
+  (void)unused;
+  sample(T0, 50 * STWI_MS);
+  stwi_pulse_asked(&pulse, T0 + STWI_S);
+  stwi_pulse_excuse(&pulse);
+  stwi_pulse_silent(&pulse, T0 + 4 * STWI_S);
+  assert_int_equal(pulse.stall_ns, 0);
+  stwi_pulse_answered(&pulse, T0 + STWI_S, 0, T0 + 4 * STWI_S);
+  assert_int_equal(pulse.srtt_ns, 50 * STWI_MS);
+  assert_int_equal(pulse.stall_ns, 0);
+  sample(T0 + 5 * STWI_S, 90 * STWI_MS);
+  assert_int_equal(pulse.srtt_ns, 55 * STWI_MS);
+}
+
 static void a_stall_does_not_end_a_pause(void **unused) {
   (void)unused;
   stwi_pulse_pause(&pulse, true, T0);
@@ -323,6 +337,7 @@ int main(void) {
       TEST(while_reading_is_paused_silence_counts_for_nothing),
       TEST(answers_to_questions_from_before_a_pause_teach_nothing),
       TEST(a_stalled_process_is_not_held_against_the_peer),
+      TEST(an_excused_question_teaches_nothing),
       TEST(a_stall_does_not_end_a_pause),
       TEST(time_zero_is_a_time_like_any_other),
       TEST(the_extremes_of_time_do_not_overflow),
