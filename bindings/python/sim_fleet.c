@@ -79,23 +79,24 @@ static PyObject *simulate(struct core_state *state, const stw_fleet_params *para
 }
 
 PyDoc_STRVAR(run_doc,
-             "fleet_run($module, policy, profile, seed, seconds, interval_ms, first, count,\n"
-             "          has_no_hints, has_no_drain, has_no_hedge, has_log, is_event_level,\n"
-             "          steps, /)\n--\n\n"
+             "fleet_run($module, policy, profile, seed, seconds, interval_ms,\n"
+             "          idle_interval_ms, first, count, has_no_hints, has_no_drain, has_no_hedge, "
+             "has_log, is_event_level, steps, /)\n--\n\n"
              "Simulates clients first .. first + count - 1 without the GIL: (values, log).");
 
 static PyObject *run(PyObject *module, PyObject *args) {
   stw_fleet_params params = {.struct_size = sizeof params};
-  unsigned long long seed, seconds, interval, first, count;
+  unsigned long long seed, seconds, interval, idle_interval, first, count;
   int no_hints, no_drain, no_hedge, log, event_level;
   PyObject *steps;
-  if (!PyArg_ParseTuple(args, "ssKKKKKpppppO:fleet_run", &params.policy, &params.profile, &seed,
-                        &seconds, &interval, &first, &count, &no_hints, &no_drain, &no_hedge, &log,
-                        &event_level, &steps))
+  if (!PyArg_ParseTuple(args, "ssKKKKKKpppppO:fleet_run", &params.policy, &params.profile, &seed,
+                        &seconds, &interval, &idle_interval, &first, &count, &no_hints, &no_drain,
+                        &no_hedge, &log, &event_level, &steps))
     return NULL;
   params.seed = seed;
   params.seconds = seconds;
   params.interval_ms = interval;
+  params.idle_interval_ms = idle_interval;
   params.has_no_hints = no_hints;
   params.has_no_drain = no_drain;
   params.has_no_hedge = no_hedge;

@@ -76,6 +76,17 @@ static stw_status check_retry(const stw_config *config) {
                     stwi_show(stwi_config_text(config, STWI_OPTION_RETRY_WINDOW)).text);
 }
 
+static stw_status check_heartbeat(const stw_config *config) {
+  const uint64_t idle = number(config, STWI_OPTION_HEARTBEAT_IDLE_INTERVAL);
+  if (idle == 0 || idle >= number(config, STWI_OPTION_HEARTBEAT_INTERVAL))
+    return STW_OK;
+  return stwi_error(STW_E_VALUE,
+                    "option heartbeat_idle_interval = \"%s\" is below heartbeat_interval = \"%s\"; "
+                    "raise it, or lower heartbeat_interval",
+                    stwi_show(stwi_config_text(config, STWI_OPTION_HEARTBEAT_IDLE_INTERVAL)).text,
+                    stwi_show(stwi_config_text(config, STWI_OPTION_HEARTBEAT_INTERVAL)).text);
+}
+
 static stw_status check_session(const stw_config *config) {
   if (is_choice(config, STWI_OPTION_PROFILE, "session"))
     return STW_OK;
@@ -107,6 +118,8 @@ static stw_status check_whole(const stw_config *config) {
   if (status == STW_OK)
     status = check_retry(config);
   if (status == STW_OK)
+    status = check_heartbeat(config);
+  if (status == STW_OK)
     status = check_header(config, STWI_OPTION_ORIGIN, "Origin");
   if (status == STW_OK)
     status = check_header(config, STWI_OPTION_USER_AGENT, "User-Agent");
@@ -119,6 +132,7 @@ static void fill_numbers(const stw_config *config, struct stwi_conn_config *out)
   out->open_timeout_ns = number(config, STWI_OPTION_OPEN_TIMEOUT);
   out->close_timeout_ns = number(config, STWI_OPTION_CLOSE_TIMEOUT);
   out->heartbeat_interval_ns = number(config, STWI_OPTION_HEARTBEAT_INTERVAL);
+  out->heartbeat_idle_ns = number(config, STWI_OPTION_HEARTBEAT_IDLE_INTERVAL);
   out->heartbeat_timeout_ns = number(config, STWI_OPTION_HEARTBEAT_TIMEOUT);
   out->max_silence_ns = number(config, STWI_OPTION_MAX_SILENCE);
   out->retry_window_ns = number(config, STWI_OPTION_RETRY_WINDOW);
@@ -136,6 +150,7 @@ static void fill_numbers(const stw_config *config, struct stwi_conn_config *out)
 static void fill_choices(const stw_config *config, struct stwi_conn_config *out) {
   out->is_insecure = is_choice(config, STWI_OPTION_INSECURE, "true");
   out->has_heartbeat = is_choice(config, STWI_OPTION_HEARTBEAT, "ping");
+  out->is_idle_learnt = is_choice(config, STWI_OPTION_HEARTBEAT_IDLE_INTERVAL, "auto");
   out->has_hedge = is_choice(config, STWI_OPTION_HEDGE, "auto");
   out->has_credentials = is_choice(config, STWI_OPTION_CREDENTIALS, "host");
   out->stale_action = (enum stwi_stale_action)choice(config, STWI_OPTION_STALE_ACTION);

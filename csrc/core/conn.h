@@ -11,9 +11,10 @@
  * conn_session_out  what it writes: messages, HELLO, acknowledgements
  * conn_time   timers: what is due, when to come back
  * conn_host   inputs of the host and of the machine
- * conn_kernel what the kernel has seen acknowledged, where the peer answers no PING
+ * conn_kernel what the kernel has seen acknowledged, where no PING is to be answered
  * conn_hint   what host and machine know of the network
  * quiet       heartbeats without their bytes, for simulations
+ * conn_idle   how long a link may be silent: what its life and death teach
  */
 #ifndef STWI_CORE_CONN_H
 #define STWI_CORE_CONN_H
@@ -88,6 +89,10 @@ struct stwi_link {
   struct stwi_barrier barriers[STWI_BARRIERS_MAX];
   uint32_t barrier_head, barrier_count;
   uint64_t barrier_id; /* of the last one sent */
+  uint64_t trial_id;   /* the barrier that went out after trial_ns of silence; 0: none is open */
+  uint64_t trial_ns;
+  uint64_t network;   /* that it leaves by, see STWI_IN_READY */
+  stwi_time wrote_at; /* last bytes */
   uint64_t since_barrier_bytes;
   uint64_t out_bytes, proven_bytes; /* written ever; of them, before an answered barrier */
   stwi_time barrier_at;             /* of the last one sent */
@@ -111,6 +116,8 @@ struct stwi_conn {
   struct stwi_conn_config *config;
   struct stwi_endpoint **endpoints; /* one per url */
   struct stwi_account **accounts;   /* one per url */
+  uint32_t *overloads;              /* likewise: attempts there since the last stable link that
+                                       ended with OVERLOAD */
   uint32_t endpoint_at;             /* index of the next attempt */
   uint32_t paid_for; /* endpoint + 1: a token is taken there for the next attempt; 0: none */
   uint64_t stream;
@@ -134,6 +141,10 @@ struct stwi_conn {
   struct stwi_repeat repeat;
   struct stwi_bucket hedges;
   struct stwi_pulse pulse;
+  uint64_t idle_death_ns; /* the last link died after so long a silence, as it seems; 0: no */
+  stwi_time idle_death_at;
+  uint64_t idle_death_network;
+  uint64_t idle_bound_ns; /* of the network and endpoint in use, see idle.h */
   struct stwi_outbox lanes[STW_LANE_COUNT];
   struct stwi_parked parked;
   bool has_store;
@@ -309,11 +320,26 @@ void stwi_conn_session_auth(struct stwi_conn *conn); /* fresh credentials are th
 
 /* conn_kernel.c */
 void stwi_conn_kernel_written(struct stwi_conn *conn, struct stwi_link *link);
+/* Of what was written, proven_bytes of the link have arrived. */
+void stwi_conn_kernel_answered(const struct stwi_conn *conn, struct stwi_link *link);
 void stwi_conn_kernel_seen(struct stwi_conn *conn, struct stwi_link *link, bool is_unacked,
                            uint64_t silence_ns);
 bool stwi_conn_kernel_doubts(const struct stwi_conn *conn); /* the suspicion is not the host's */
 void stwi_conn_kernel_timer(struct stwi_conn *conn);
 stwi_time stwi_conn_kernel_deadline(const struct stwi_conn *conn);
+
+/* conn_idle.c */
+/* A barrier is about to be written / is answered, with those before it. */
+void stwi_conn_idle_asked(const struct stwi_conn *conn, struct stwi_link *link);
+void stwi_conn_idle_answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id);
+/* What happened now says nothing about silence: sleep, a stall, another path. */
+void stwi_conn_idle_forget(struct stwi_conn *conn);
+/* The active link is over by `cause`: did its silence kill it?  The next link tells. */
+void stwi_conn_idle_over(struct stwi_conn *conn, const struct stwi_link *link, stw_cause cause);
+/* `link` takes its place; `is_prompt`: the server was reached at once.  Sets the intervals. */
+void stwi_conn_idle_follow(struct stwi_conn *conn, const struct stwi_link *link, bool is_prompt);
+/* Links have died after such a silence before. */
+bool stwi_conn_idle_is_known(struct stwi_conn *conn, const struct stwi_link *link);
 
 /* conn_hint.c */
 /* At most four hints at once and four a second act; of those in between the last one does, later.
@@ -390,6 +416,7 @@ stwi_time stwi_conn_deadline(const struct stwi_conn *conn);
 stwi_time stwi_barrier_due(const struct stwi_conn *conn);
 
 /* conn_host.c */
+void stwi_conn_reset_pace(struct stwi_conn *conn); /* nothing has failed of late */
 struct stwi_conn *stwi_conn_new(struct stwi_core *core, const struct stwi_input *input);
 void stwi_conn_free(struct stwi_conn *conn);
 void stwi_conn_host_input(struct stwi_conn *conn, const struct stwi_input *input);

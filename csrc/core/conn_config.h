@@ -59,6 +59,8 @@ struct stwi_conn_config {
   uint64_t open_timeout_ns;  /* one attempt */
   uint64_t close_timeout_ns; /* default of close; bounds the close handshake */
   uint64_t heartbeat_interval_ns;
+  uint64_t heartbeat_idle_ns;    /* of a link on which nobody talks; 0: no other */
+  bool is_idle_learnt;           /* heartbeat_idle_interval = auto */
   bool has_heartbeat;            /* heartbeat = ping */
   uint64_t heartbeat_timeout_ns; /* fixed T_soft; 0: adaptive */
   uint64_t max_silence_ns;       /* 0: off */

@@ -11,9 +11,11 @@ static void act(struct stwi_conn *conn, stw_network what) {
     stwi_conn_try(conn, STWI_LINK_NET_UP, STW_CAUSE_NET_UP);
     break;
   case STW_NETWORK_DOWN:
+    stwi_conn_idle_forget(conn);
     stwi_conn_apply(conn, STWI_LINK_NET_DOWN, STW_CAUSE_NET_DOWN);
     break;
   case STW_NETWORK_CHANGED:
+    stwi_conn_idle_forget(conn);
     stwi_conn_apply(conn, STWI_LINK_NET_CHANGED, STW_CAUSE_IP_CHANGED);
     stwi_conn_expect_fresh(conn);
     break;

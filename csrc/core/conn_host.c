@@ -15,6 +15,7 @@ static void drop_endpoints(struct stwi_conn *conn) {
   }
   stwi_free(conn->endpoints);
   stwi_free(conn->accounts);
+  stwi_free(conn->overloads);
 }
 
 static void *cleared(size_t size) {
@@ -22,12 +23,18 @@ static void *cleared(size_t size) {
   return memory == NULL ? NULL : memset(memory, 0, size);
 }
 
+void stwi_conn_reset_pace(struct stwi_conn *conn) {
+  stwi_pace_reset(&conn->pace);
+  memset(conn->overloads, 0, conn->config->url_count * sizeof *conn->overloads);
+}
+
 static bool hold_endpoints(struct stwi_conn *conn) {
   const struct stwi_budgets *budgets = &conn->core->budgets;
   const size_t count = conn->config->url_count;
   conn->endpoints = cleared(count * sizeof(struct stwi_endpoint *));
   conn->accounts = cleared(count * sizeof(struct stwi_account *));
-  if (conn->endpoints == NULL || conn->accounts == NULL)
+  conn->overloads = cleared(count * sizeof *conn->overloads);
+  if (conn->endpoints == NULL || conn->accounts == NULL || conn->overloads == NULL)
     return false;
   for (size_t i = 0; i < count; i++) {
     const char *key = conn->config->urls[i].key;
@@ -129,7 +136,7 @@ static void on_reopen(struct stwi_conn *conn) {
   conn->ever_online = false;
   conn->is_closing = false;
   conn->handshake_deadline = 0;
-  stwi_pace_reset(&conn->pace);
+  stwi_conn_reset_pace(conn);
   stwi_conn_apply(conn, STWI_LINK_OPEN, STW_CAUSE_REQUESTED);
   stwi_conn_tell_pause(conn);
 }
@@ -251,6 +258,7 @@ static void forgive(struct stwi_conn *conn, stwi_time *since, uint64_t for_ns) {
 /* What could not be read meanwhile is not late: patience starts again where it was. */
 static void on_stalled(struct stwi_conn *conn, uint64_t for_ns) {
   stwi_pulse_stalled(&conn->pulse, conn->core->now);
+  stwi_conn_idle_forget(conn);
   forgive(conn, &conn->message_at, for_ns);
   if (conn->active != NULL)
     forgive(conn, &conn->active->phase_since, for_ns);
@@ -279,6 +287,7 @@ void stwi_conn_machine_input(struct stwi_conn *conn, const struct stwi_input *in
     stwi_conn_network_noticed(conn);
     break;
   case STWI_IN_WAKE:
+    stwi_conn_idle_forget(conn);
     stwi_conn_try(conn, STWI_LINK_WAKE, STW_CAUSE_SUSPEND_RESUME);
     stwi_conn_expect_fresh(conn);
     break;
@@ -366,5 +375,8 @@ bool stwi_core_metrics(const struct stwi_core *core, uint32_t slot, stwi_time no
   values[STW_METRIC_OUTBOX_BYTES] = stwi_lanes_bytes(conn->lanes);
   values[STW_METRIC_OUTBOX_PARKED] = conn->parked.count;
   values[STW_METRIC_RTT_NS] = conn->pulse.srtt_ns;
+  values[STW_METRIC_PHI_MILLI] = stwi_pulse_phi_milli(&conn->pulse, now);
+  values[STW_METRIC_HEARTBEAT_INTERVAL_NS] = stwi_pulse_interval_ns(&conn->pulse, now);
+  values[STW_METRIC_IDLE_BOUND_NS] = conn->idle_bound_ns;
   return true;
 }

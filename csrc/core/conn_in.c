@@ -33,6 +33,7 @@ bool stwi_conn_deliver(struct stwi_conn *conn, const struct stwi_inbound_message
   if (effect == NULL)
     return false;
   conn->message_at = conn->core->now;
+  stwi_pulse_talked(&conn->pulse, conn->core->now);
   conn->is_stale = false;
   conn->metrics[STW_METRIC_RECEIVED]++;
   conn->metrics[STW_METRIC_RECEIVED_BYTES] += message->size;

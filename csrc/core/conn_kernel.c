@@ -5,17 +5,23 @@
 /* While bytes are missing, the kernel is asked as often. */
 #define LOOK_EACH (250 * STWI_MS)
 
-/* Only where the peer itself cannot be asked, and the host wants to know. */
+/* Where the host wants to know, and no question to the peer itself is open: because it answers
+ * none, or because what was written carries none (acknowledgements of a session, PONGs). */
 static struct stwi_link *judged_link(const struct stwi_conn *conn) {
   struct stwi_link *link = conn->active;
-  if (link == NULL || link->phase != STW_PHASE_UP || !stwi_conn_is_live(conn))
+  if (link == NULL || link->phase != STW_PHASE_UP || !stwi_conn_is_live(conn) || link->is_paused)
     return NULL;
-  return conn->config->has_heartbeat && !stwi_conn_may_ask(conn) ? link : NULL;
+  const bool is_open = stwi_conn_may_ask(conn) && conn->pulse.asked_at != 0;
+  return conn->config->has_heartbeat && !is_open ? link : NULL;
 }
 
 void stwi_conn_kernel_written(struct stwi_conn *conn, struct stwi_link *link) {
   if (link->unacked_since == 0)
     link->unacked_since = conn->core->now;
+}
+
+void stwi_conn_kernel_answered(const struct stwi_conn *conn, struct stwi_link *link) {
+  link->unacked_since = link->out_bytes > link->proven_bytes ? conn->core->now : 0;
 }
 
 bool stwi_conn_kernel_doubts(const struct stwi_conn *conn) {
@@ -43,7 +49,7 @@ static void doubt(struct stwi_conn *conn, uint64_t silence_ns) {
            "the peer's kernel has acknowledged nothing for %llu ms: dialling a second link",
            (unsigned long long)(silence_ns / STWI_MS));
   stwi_conn_detail(conn, detail);
-  conn->active->is_kernel_late = true;
+  conn->active->is_kernel_late = !stwi_conn_may_ask(conn); /* else the PONG will tell */
   stwi_conn_apply(conn, STWI_LINK_PULSE_LATE, STW_CAUSE_HEARTBEAT_TIMEOUT);
 }
 

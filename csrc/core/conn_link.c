@@ -193,8 +193,11 @@ void stwi_conn_commit(struct stwi_conn *conn) {
   if (conn->active != NULL) {
     conn->lost_cause = STW_CAUSE_SUPERSEDED;
     conn->metrics[STW_METRIC_SWITCHES]++;
-    if (has_late_answer(conn)) /* by what was known while it was waited for */
+    const bool is_late = has_late_answer(conn); /* by what was known while it was waited for */
+    if (is_late)
       stwi_conn_learn_mute(conn, conn->active);
+    stwi_conn_idle_over(conn, conn->active,
+                        is_late ? STW_CAUSE_HEARTBEAT_TIMEOUT : STW_CAUSE_SUPERSEDED);
     stwi_conn_learn_slow(conn, conn->active);
   }
   if (was_silent)
@@ -216,6 +219,7 @@ void stwi_conn_commit(struct stwi_conn *conn) {
     stwi_conn_unmuted(conn->core, endpoint);
   uint32_t jitter =
       STWI_PULSE_JITTER_LEAST + (uint32_t)stwi_random_below(&conn->random, STWI_PULSE_JITTER_DRAW);
+  stwi_conn_idle_follow(conn, ready, !was_silent);
   stwi_pulse_restart(&conn->pulse, jitter, conn->core->now);
   conn->probe_id = 0;
   stwi_conn_dirty(conn);
@@ -232,13 +236,16 @@ void stwi_conn_check_ready(struct stwi_conn *conn, bool is_matched) {
   stwi_conn_apply(conn, STWI_LINK_LINK_UP, STW_CAUSE_READY);
 }
 
-static void on_ready(struct stwi_conn *conn, struct stwi_link **place, const char *subprotocol) {
+static void on_ready(struct stwi_conn *conn, struct stwi_link **place,
+                     const struct stwi_input *input) {
   if (place == &conn->active)
     return;
   struct stwi_link *link = *place;
   stwi_conn_give_back(conn, link);
+  const char *subprotocol = input->u.ready.subprotocol;
   size_t size = strnlen(subprotocol, sizeof link->subprotocol - 1);
   memcpy(link->subprotocol, subprotocol, size);
+  link->network = input->u.ready.network;
   stwi_conn_phase(conn, link, STW_PHASE_RESUME);
   if (!stwi_conn_apply(conn, STWI_LINK_CANDIDATE_READY, STW_CAUSE_READY)) {
     stwi_conn_cut(conn, place, true);
@@ -356,9 +363,20 @@ static bool is_heard_mute(const struct stwi_conn *conn, const struct stwi_link *
   return conn->core->now >= oldest->due + soft && conn->pulse.heard_at > oldest->due;
 }
 
+/* It ended sooner after the question than an answer could have come: a connect took one round trip
+ * too.  Where that met lost packets it says less. */
+static bool had_no_time(const struct stwi_conn *conn, const struct stwi_link *link) {
+  const stwi_time now = conn->core->now, asked = link->barriers[link->barrier_head].at;
+  const uint64_t soft = stwi_pulse_soft_ns(&conn->pulse, now);
+  const uint64_t round_trip = link->phase_ns[STW_PHASE_TCP];
+  return now - asked < (round_trip < soft ? round_trip : soft);
+}
+
 bool stwi_conn_learn_mute(struct stwi_conn *conn, const struct stwi_link *link) {
   struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
   if (link->phase < STW_PHASE_UP || link->has_pong)
+    return false;
+  if (link->barrier_count > 0 && had_no_time(conn, link))
     return false;
   if (link->barrier_count > 0 && link->profile->has_own_traffic && !is_heard_mute(conn, link))
     return false;
@@ -388,6 +406,8 @@ static void active_over(struct stwi_conn *conn, struct stwi_link *link,
   bool is_for_asking = (!is_given_up || has_late_answer(conn)) && stwi_conn_learn_mute(conn, link);
   if (end->close_code != 0)
     learn_single(conn, link);
+  else
+    stwi_conn_idle_over(conn, link, end->cause);
   if (is_young && !is_asked)
     stwi_conn_pay_young(conn, link->endpoint);
   if (was_up && !is_asked)
@@ -422,6 +442,9 @@ void stwi_conn_link_over(struct stwi_conn *conn, struct stwi_link *link,
                          const struct stwi_link_end *end) {
   struct stwi_link **place = find_link(conn, link->gen);
   stwi_conn_dirty(conn);
+  if (stwi_cause_row(end->cause)->pace == STWI_PACE_OVERLOAD &&
+      conn->overloads[link->endpoint] < UINT32_MAX)
+    conn->overloads[link->endpoint]++;
   if (place == &conn->active) {
     active_over(conn, link, end);
     return;
@@ -458,7 +481,7 @@ void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input
       stwi_conn_phase(conn, link, input->u.phase.phase);
     break;
   case STWI_IN_READY:
-    on_ready(conn, place, input->u.ready.subprotocol);
+    on_ready(conn, place, input);
     break;
   case STWI_IN_BYTES:
     if (link == conn->active)

@@ -60,6 +60,7 @@ bool stwi_conn_begin_write(struct stwi_conn *conn, struct stwi_writer *w, size_t
 static void wrote(struct stwi_conn *conn, struct stwi_link *link, size_t size) {
   link->is_writing = true;
   link->out_bytes += size;
+  link->wrote_at = conn->core->now;
   stwi_conn_kernel_written(conn, link);
   conn->metrics[STW_METRIC_WIRE_OUT_BYTES] += size;
 }
@@ -118,6 +119,7 @@ void stwi_conn_learn_slow(struct stwi_conn *conn, const struct stwi_link *link) 
 
 /* A barrier stands behind everything up to `out_bytes` of the link. */
 static void asked(struct stwi_conn *conn, struct stwi_link *link, uint64_t out_bytes) {
+  stwi_conn_idle_asked(conn, link);
   link->barrier_id++;
   uint32_t tail = (link->barrier_head + link->barrier_count++) % STWI_BARRIERS_MAX;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
@@ -231,6 +233,7 @@ static void count_write(struct stwi_conn *conn, struct stwi_link *link, stw_lane
                         const struct stwi_msg *msg) {
   conn->metrics[STW_METRIC_WRITTEN]++;
   link->written_upto[lane] = msg->number;
+  stwi_pulse_talked(&conn->pulse, conn->core->now);
 }
 
 static bool is_taken_by_other(const struct stwi_link *link, stw_lane lane) {
@@ -426,11 +429,13 @@ static void answered(struct stwi_conn *conn, struct stwi_link *link, uint64_t id
   stwi_time next = link->barrier_count > 0 ? link->barriers[link->barrier_head].due : 0;
   learn_rate(conn, barrier.out_bytes - link->proven_bytes, conn->core->now - barrier.at);
   link->proven_bytes = barrier.out_bytes;
+  stwi_conn_kernel_answered(conn, link);
   link->has_pong = true;
   struct stwi_endpoint *endpoint = conn->endpoints[link->endpoint];
   if (stwi_endpoint_ponged(endpoint))
     stwi_conn_unmuted(conn->core, endpoint);
   stwi_pulse_answered(&conn->pulse, barrier.at, next, conn->core->now);
+  stwi_conn_idle_answered(conn, link, id);
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
     stwi_conn_prove(conn, (stw_lane)lane, STW_PROOF_RECEIVED, barrier.upto[lane]);
 }

@@ -68,7 +68,9 @@ static void tell_closed(struct stwi_conn *conn) {
 /* The link fell silent, and now nothing answers a connect either: it is the path, not a server that
  * is short of room. */
 static bool is_path_silent(const struct stwi_conn *conn, stw_cause cause) {
-  return conn->lost_cause == STW_CAUSE_HEARTBEAT_TIMEOUT && !conn->hint.is_given &&
+  const bool was_silent = conn->lost_cause == STW_CAUSE_HEARTBEAT_TIMEOUT ||
+                          conn->lost_cause == STW_CAUSE_IDLE_CUT_SUSPECTED;
+  return was_silent && !conn->hint.is_given &&
          (cause == STW_CAUSE_TCP_TIMEOUT || cause == STW_CAUSE_DNS_TIMEOUT);
 }
 

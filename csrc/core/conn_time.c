@@ -23,8 +23,23 @@ static void dial_timer(struct stwi_conn *conn) {
   }
 }
 
+/* A link that was kept while the network was gone may have lived through it: it is asked while a
+ * candidate is dialled.  The silence meanwhile is not its own. */
+static bool has_come_back(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause) {
+  const struct stwi_link *link = conn->active;
+  if (conn->state != STW_STATE_OFFLINE || !stwi_link_rule(conn->state, input)->is_legal)
+    return false;
+  if (link == NULL || link->phase != STW_PHASE_UP)
+    return false;
+  stwi_pulse_stalled(&conn->pulse, conn->core->now);
+  conn->probe_id = 0;
+  stwi_conn_apply(conn, STWI_LINK_NET_BACK, cause);
+  stwi_pulse_excuse(&conn->pulse);
+  return true;
+}
+
 static void wait_timer(struct stwi_conn *conn) {
-  if (!is_due(conn, conn->next_at))
+  if (!is_due(conn, conn->next_at) || has_come_back(conn, STWI_LINK_TIMER, STW_CAUSE_RETRY_DUE))
     return;
   if (stwi_conn_take_token(conn, &conn->next_at)) {
     stwi_conn_apply(conn, STWI_LINK_TIMER, STW_CAUSE_RETRY_DUE);
@@ -32,6 +47,8 @@ static void wait_timer(struct stwi_conn *conn) {
 }
 
 void stwi_conn_try(struct stwi_conn *conn, enum stwi_link_input input, stw_cause cause) {
+  if (has_come_back(conn, input, cause))
+    return;
   const bool is_wait = conn->state == STW_STATE_WAITING || conn->state == STW_STATE_OFFLINE;
   if (is_wait && !stwi_conn_take_token(conn, &conn->next_at))
     return;
@@ -57,7 +74,13 @@ static void token_timer(struct stwi_conn *conn) {
 /* Once the server is reached, the pace says how long it may take. */
 static uint64_t patience_of(const struct stwi_conn *conn, const struct stwi_link *link) {
   uint64_t patience = conn->config->open_timeout_ns;
-  return link->phase < STW_PHASE_TLS ? patience : stwi_pace_patience(&conn->pace, patience);
+  if (link->phase < STW_PHASE_TLS)
+    return patience;
+  /* Another endpoint has not been shown to be short of room by the silence of this one. */
+  struct stwi_pace pace = conn->pace;
+  if (pace.overloads > conn->overloads[link->endpoint])
+    pace.overloads = conn->overloads[link->endpoint];
+  return stwi_pace_patience(&pace, patience);
 }
 
 /* A server that was reached and is silent while its clients come back would only get the same
@@ -139,15 +162,18 @@ static void stable_timer(struct stwi_conn *conn) {
   if (stable_at(conn) > conn->core->now)
     return;
   conn->active->is_stable = true;
-  stwi_pace_reset(&conn->pace);
+  stwi_conn_reset_pace(conn);
   stwi_credentials_accepted(&conn->credentials);
 }
 
 void stwi_conn_call_dead(struct stwi_conn *conn, const char *detail) {
-  conn->lost_cause = STW_CAUSE_HEARTBEAT_TIMEOUT;
+  const bool is_idle = stwi_conn_idle_is_known(conn, conn->active);
+  const stw_cause cause = is_idle ? STW_CAUSE_IDLE_CUT_SUSPECTED : STW_CAUSE_HEARTBEAT_TIMEOUT;
+  stwi_conn_idle_over(conn, conn->active, cause);
+  conn->lost_cause = cause;
   conn->metrics[STW_METRIC_LINKS_LOST]++;
   stwi_conn_detail(conn, detail);
-  stwi_conn_apply(conn, STWI_LINK_PULSE_DEAD, STW_CAUSE_HEARTBEAT_TIMEOUT);
+  stwi_conn_apply(conn, STWI_LINK_PULSE_DEAD, cause);
 }
 
 static void pulse_dead(struct stwi_conn *conn) {

@@ -4,6 +4,7 @@
 #ifndef STWI_CORE_ENDPOINT_H
 #define STWI_CORE_ENDPOINT_H
 
+#include "core/idle.h"
 #include "core/pace.h"
 
 struct stwi_endpoint {
@@ -13,9 +14,10 @@ struct stwi_endpoint {
   bool has_pong;  /* it has answered a PING once */
   bool is_mute;   /* no_pong: it answers none; settle at written */
   stwi_time mute_since;
-  uint32_t mute_strikes; /* links in a row that ended with an unanswered PING */
-  bool is_acquitted;     /* unasked links died young too: it is not the PINGs */
-  bool is_single;        /* it closes the old link when a candidate comes: never hedge */
+  uint32_t mute_strikes;   /* links in a row that ended with an unanswered PING */
+  bool is_acquitted;       /* unasked links died young too: it is not the PINGs */
+  bool is_single;          /* it closes the old link when a candidate comes: never hedge */
+  struct stwi_idles idles; /* how long its links may be silent */
 };
 
 struct stwi_endpoints {

@@ -143,6 +143,8 @@ struct stwi_input {
     } phase;
     struct {
       const char *subprotocol; /* "" if none was chosen */
+      uint64_t network; /* the same for every link that leaves by the same network, and for few
+                           others; 0: not known */
     } ready;
     struct {
       const uint8_t *data;

@@ -86,6 +86,7 @@ static const struct stwi_link_rule rules[STW_STATE_COUNT][STWI_LINK_INPUT_COUNT]
                 [STWI_LINK_LINK_UP] = TO(ONLINE, STWI_DO_UP),
                 [STWI_LINK_LOST_NOW] = TO(OFFLINE, STWI_DO_CUT),
                 [STWI_LINK_LOST_PACED] = TO(OFFLINE, STWI_DO_CUT),
+                [STWI_LINK_NET_BACK] = TO(SUSPECT, MOVE),
                 [STWI_LINK_NET_UP] = TO(CONNECTING, STWI_DO_DIAL),
                 [STWI_LINK_KICK] = TO(CONNECTING, STWI_DO_DIAL),
                 [STWI_LINK_TIMER] = TO(CONNECTING, STWI_DO_DIAL),

@@ -28,6 +28,7 @@
   X(TIMER, "timer", "the time of the next attempt came, within the budget")                        \
   X(KICK, "kick", "the host wants an attempt now")                                                 \
   X(NET_UP, "net_up", "the network is there")                                                      \
+  X(NET_BACK, "net_back", "the network may be there, and the kept link may still live")            \
   X(NET_DOWN, "net_down", "the network is gone")                                                   \
   X(BYTES, "bytes", "a byte came in on the kept link")                                             \
   X(FATAL, "fatal", "a cause that retrying cannot mend")                                           \

@@ -24,12 +24,23 @@ static stwi_time as_question(stwi_time now) {
 
 static void restart_idle(struct stwi_pulse *pulse, stwi_time now) {
   pulse->heard_at = now;
-  pulse->idle_due = plus(now, pulse->interval_ns / 1000 * pulse->jitter_permille);
+  pulse->idle_due = plus(now, stwi_pulse_interval_ns(pulse, now) / 1000 * pulse->jitter_permille);
+}
+
+uint64_t stwi_pulse_interval_ns(const struct stwi_pulse *pulse, stwi_time now) {
+  const bool is_quiet = since(pulse->talked_at, now) >= STWI_PULSE_QUIET_AFTER;
+  return is_quiet ? pulse->quiet_ns : pulse->interval_ns;
+}
+
+void stwi_pulse_set_intervals(struct stwi_pulse *pulse, uint64_t interval_ns, uint64_t quiet_ns) {
+  pulse->interval_ns = interval_ns;
+  pulse->quiet_ns = quiet_ns;
 }
 
 void stwi_pulse_init(struct stwi_pulse *pulse, uint64_t interval_ns, uint64_t fixed_ns,
                      uint32_t jitter_permille, stwi_time now) {
-  *pulse = (struct stwi_pulse){.interval_ns = interval_ns, .fixed_ns = fixed_ns};
+  *pulse = (struct stwi_pulse){
+      .interval_ns = interval_ns, .quiet_ns = interval_ns, .fixed_ns = fixed_ns, .talked_at = now};
   stwi_pulse_restart(pulse, jitter_permille, now);
 }
 
@@ -43,6 +54,13 @@ void stwi_pulse_restart(struct stwi_pulse *pulse, uint32_t jitter_permille, stwi
 
 void stwi_pulse_heard(struct stwi_pulse *pulse, stwi_time now) {
   restart_idle(pulse, now);
+}
+
+void stwi_pulse_talked(struct stwi_pulse *pulse, stwi_time now) {
+  const stwi_time due = plus(now, pulse->interval_ns / 1000 * pulse->jitter_permille);
+  pulse->talked_at = now;
+  if (due < pulse->idle_due)
+    pulse->idle_due = due;
 }
 
 void stwi_pulse_asked(struct stwi_pulse *pulse, stwi_time now) {
@@ -63,6 +81,7 @@ static uint64_t decayed_stall(const struct stwi_pulse *pulse, stwi_time now) {
 
 /* RFC 6298 section 2. */
 static void learn(struct stwi_pulse *pulse, uint64_t sample, stwi_time now) {
+  stwi_phi_seen(&pulse->phi, sample);
   if (pulse->srtt_ns == 0) {
     pulse->srtt_ns = sample;
     pulse->rttvar_ns = sample / 2;
@@ -89,13 +108,22 @@ void stwi_pulse_answered(struct stwi_pulse *pulse, stwi_time asked, stwi_time ne
 }
 
 void stwi_pulse_silent(struct stwi_pulse *pulse, stwi_time now) {
-  if (pulse->asked_at == 0)
+  if (pulse->asked_at == 0 || pulse->asked_at < pulse->counts_from)
     return;
   const uint64_t stall = since(pulse->asked_at, now);
   if (stall > decayed_stall(pulse, now)) {
     pulse->stall_ns = stall;
     pulse->stall_at = now;
   }
+}
+
+void stwi_pulse_excuse(struct stwi_pulse *pulse) {
+  if (pulse->asked_at >= pulse->counts_from)
+    pulse->counts_from = plus(pulse->asked_at, 1);
+}
+
+uint64_t stwi_pulse_phi_milli(const struct stwi_pulse *pulse, stwi_time now) {
+  return pulse->asked_at == 0 ? 0 : stwi_phi_milli(&pulse->phi, since(pulse->asked_at, now));
 }
 
 uint64_t stwi_pulse_soft_ns(const struct stwi_pulse *pulse, stwi_time now) {

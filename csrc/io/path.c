@@ -109,3 +109,31 @@ stw_network stwi_path_of(int fd, const struct sockaddr *known,
     return STW_NETWORK_CHANGED;
   return has_carrier(&local, interfaces) ? STW_NETWORK_UP : STW_NETWORK_DOWN;
 }
+
+/* FNV-1a. */
+static uint64_t mix(uint64_t hash, const void *bytes, size_t size) {
+  const uint8_t *at = bytes;
+  for (size_t i = 0; i < size; i++)
+    hash = (hash ^ at[i]) * 1099511628211u;
+  return hash;
+}
+
+static const char *interface_of(const union address *local,
+                                const struct stwi_interfaces *interfaces) {
+  for (const struct ifaddrs *one = interfaces->first; one != NULL; one = one->ifa_next)
+    if (one->ifa_addr != NULL && is_same(local, one->ifa_addr))
+      return one->ifa_name;
+  return "";
+}
+
+uint64_t stwi_path_network(int fd, const struct stwi_interfaces *interfaces) {
+  enum { PREFIX_V4 = 3, PREFIX_V6 = 8 };
+  union address local;
+  socklen_t size = sizeof local;
+  if (getsockname(fd, &local.any, &size) != 0 || size_of(local.any.sa_family) == 0)
+    return 0;
+  const char *name = interface_of(&local, interfaces);
+  const uint64_t hash = mix(14695981039346656037u, name, strlen(name) + 1);
+  return local.any.sa_family == AF_INET ? mix(hash, &local.v4.sin_addr, PREFIX_V4)
+                                        : mix(hash, &local.v6.sin6_addr, PREFIX_V6);
+}

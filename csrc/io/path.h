@@ -23,4 +23,9 @@ void stwi_interfaces_free(struct stwi_interfaces *interfaces);
 stw_network stwi_path_of(int fd, const struct sockaddr *peer,
                          const struct stwi_interfaces *interfaces);
 
+/* A number for the network that a connected socket leaves by: of its interface and of the prefix of
+ * its local address (24 bits of IPv4, 64 of IPv6), so that it is the same for every link by the
+ * same network.  Two homes with the same private prefix look alike.  0: not known. */
+uint64_t stwi_path_network(int fd, const struct stwi_interfaces *interfaces);
+
 #endif

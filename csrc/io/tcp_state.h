@@ -5,6 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* TCP_RTO_MAX_MS of Linux 6.15, which the headers in use need not know; an older kernel refuses it.
+ */
+#define STWI_TCP_RTO_MAX_MS 44
+
 struct stwi_tcp_state {
   bool is_open;      /* established, no FIN from either end */
   bool is_reset;     /* by a RST or a timeout; a FIN leaves another state */

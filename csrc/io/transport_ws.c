@@ -1,6 +1,7 @@
 #include "io/transport_ws.h"
 
 #include "core/mem.h"
+#include "io/path.h"
 #include "io/tcp_state.h"
 
 #include <signal.h>
@@ -85,7 +86,10 @@ static int on_answer(struct stwi_ws_lane *lane, struct lws *wsi) {
   link->phase = STW_PHASE_UP;
   doom_others(link, lane);
   stwi_ws_attempt_free(link);
+  struct stwi_interfaces interfaces = stwi_interfaces_read();
   struct stwi_input input = {.kind = STWI_IN_READY, .u.ready.subprotocol = subprotocol};
+  input.u.ready.network = stwi_path_network(lws_get_socket_fd(wsi), &interfaces);
+  stwi_interfaces_free(&interfaces);
   stwi_ws_put(link, &input);
   return 0;
 }

@@ -8,6 +8,7 @@
 #include "io/transport_ws.h"
 
 #include "core/mem.h"
+#include "io/tcp_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -326,14 +327,22 @@ static void on_tcp(uv_poll_t *handle, int status, int events) {
     pass_on(lane);
 }
 
+/* How the kernel goes on sending what is not acknowledged.  At most a second apart, so that a link
+ * carries again within one of the end of a gap; alone that would end it after 15 tries. */
+static void set_patience(int fd, unsigned unacked_max_ms) {
+  const unsigned apart_ms = 1000;
+  if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked_max_ms, sizeof unacked_max_ms) == 0 &&
+      unacked_max_ms > 0)
+    setsockopt(fd, IPPROTO_TCP, STWI_TCP_RTO_MAX_MS, &apart_ms, sizeof apart_ms);
+}
+
 static int connect_tcp(struct stwi_ws_lane *lane, const struct stwi_address *address) {
   const int on = 1;
   lane->fd = socket(address->at.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (lane->fd < 0)
     return errno;
   setsockopt(lane->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  const unsigned unacked_max_ms = lane->link->attempt->unacked_max_ms;
-  setsockopt(lane->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked_max_ms, sizeof unacked_max_ms);
+  set_patience(lane->fd, lane->link->attempt->unacked_max_ms);
   if (connect(lane->fd, &address->at.any, (socklen_t)stwi_address_size(address)) != 0 &&
       errno != EINPROGRESS)
     return errno;

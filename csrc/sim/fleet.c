@@ -52,7 +52,10 @@ static bool are_steps_sound(const stw_fleet_params *params) {
 static bool are_sound(const stw_fleet_params *params) {
   return params != NULL && params->struct_size == sizeof *params && params->policy != NULL &&
          params->profile != NULL && params->seconds > 0 && params->seconds <= SECONDS_MOST &&
-         params->interval_ms <= SECONDS_MOST * 1000 && are_steps_sound(params);
+         params->interval_ms <= SECONDS_MOST * 1000 &&
+         (params->idle_interval_ms <= SECONDS_MOST * 1000 ||
+          params->idle_interval_ms == STW_FLEET_LEARNT) &&
+         are_steps_sound(params);
 }
 
 static bool copy_steps(stw_fleet *fleet, const stw_fleet_params *params) {
@@ -83,14 +86,18 @@ stw_status stw_fleet_new(const stw_fleet_params *params, stw_fleet **out) {
     return STW_E_MEMORY;
   fleet->peer = peer;
   fleet->log.is_on = params->has_log;
-  fleet->options = (struct stwi_fleet_options){.profile = profile,
-                                               .seed = params->seed,
-                                               .interval_ns = params->interval_ms * STWI_MS,
-                                               .end = params->seconds * STWI_S,
-                                               .has_no_hints = params->has_no_hints,
-                                               .has_no_drain = params->has_no_drain,
-                                               .has_no_hedge = params->has_no_hedge,
-                                               .is_event_level = params->is_event_level};
+  fleet->options =
+      (struct stwi_fleet_options){.profile = profile,
+                                  .seed = params->seed,
+                                  .interval_ns = params->interval_ms * STWI_MS,
+                                  .is_idle_learnt = params->idle_interval_ms == STW_FLEET_LEARNT,
+                                  .end = params->seconds * STWI_S,
+                                  .has_no_hints = params->has_no_hints,
+                                  .has_no_drain = params->has_no_drain,
+                                  .has_no_hedge = params->has_no_hedge,
+                                  .is_event_level = params->is_event_level};
+  if (!fleet->options.is_idle_learnt)
+    fleet->options.idle_interval_ns = params->idle_interval_ms * STWI_MS;
   if (!copy_steps(fleet, params)) {
     stw_fleet_free(fleet);
     return STW_E_MEMORY;

@@ -49,6 +49,8 @@ static struct stwi_conn_config *make_config(const struct stwi_fleet_options *opt
       .open_timeout_ns = 5 * STWI_S,
       .close_timeout_ns = 5 * STWI_S,
       .heartbeat_interval_ns = options->interval_ns == 0 ? 15 * STWI_S : options->interval_ns,
+      .heartbeat_idle_ns = options->idle_interval_ns,
+      .is_idle_learnt = options->is_idle_learnt,
       .has_heartbeat = true,
       .retry_window_ns = STWI_S,
       .retry_cap_ns = 60 * STWI_S,

@@ -16,7 +16,8 @@
 
 struct stwi_fleet_options {
   const struct stwi_path_profile *profile;
-  uint64_t seed, interval_ns;
+  uint64_t seed, interval_ns, idle_interval_ns;
+  bool is_idle_learnt;
   stwi_time end;
   bool has_no_hints, has_no_drain, has_no_hedge, is_event_level;
   const struct stwi_path_step *steps;

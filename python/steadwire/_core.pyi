@@ -34,6 +34,7 @@ def fleet_run(
     seed: int,
     seconds: int,
     interval_ms: int,
+    idle_interval_ms: int,
     first: int,
     count: int,
     has_no_hints: bool,

@@ -23,6 +23,7 @@ from steadwire.sim.fleet import (
     Fleet,
     World,
     check,
+    idle_interval_of,
     interval_of,
     mixed,
     parts,
@@ -77,6 +78,11 @@ def _add_common(one: argparse.ArgumentParser, clients: str, days: str | None) ->
     one.add_argument(
         "--interval", metavar="TIME", help="of the heartbeat; default the policy's own"
     )
+    one.add_argument(
+        "--idle-interval",
+        metavar="TIME",
+        help="of steadwire's links on which nobody talks; auto: learnt; default the same",
+    )
     one.add_argument("--seed", default="1", metavar="N", help="default 1")
     one.add_argument("--seeds", default="1", metavar="N", help="so many fleets, added up")
     one.add_argument("--no-hints", action="store_true", help="the system tells nothing")
@@ -115,6 +121,7 @@ def _run_trace(arguments: argparse.Namespace) -> int:
 def _switches(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "interval_ms": interval_of(arguments.interval),
+        "idle_interval_ms": idle_interval_of(arguments.idle_interval),
         "hints": not arguments.no_hints,
         "drain": not arguments.no_drain,
         "hedge": not arguments.no_hedge,

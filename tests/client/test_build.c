@@ -61,6 +61,8 @@ static void defaults_are_built(void **state) {
   assert_true(made->has_heartbeat);
   assert_int_equal(made->heartbeat_interval_ns, 15 * STWI_S);
   assert_int_equal(made->heartbeat_timeout_ns, 0);
+  assert_int_equal(made->heartbeat_idle_ns, 0);
+  assert_false(made->is_idle_learnt);
   assert_int_equal(made->max_silence_ns, 0);
   assert_int_equal(made->stale_action, STWI_STALE_EVENT);
   assert_int_equal(made->retry_window_ns, STWI_S);
@@ -94,6 +96,7 @@ static void each_number_goes_to_its_field(void **state) {
       {"open_timeout", "101ms", FIELD(open_timeout_ns), 101 * STWI_MS},
       {"close_timeout", "102ms", FIELD(close_timeout_ns), 102 * STWI_MS},
       {"heartbeat_interval", "103ms", FIELD(heartbeat_interval_ns), 103 * STWI_MS},
+      {"heartbeat_idle_interval", "1h", FIELD(heartbeat_idle_ns), 3600 * STWI_S},
       {"heartbeat_timeout", "104ms", FIELD(heartbeat_timeout_ns), 104 * STWI_MS},
       {"max_silence", "105ms", FIELD(max_silence_ns), 105 * STWI_MS},
       {"retry_window", "106ms", FIELD(retry_window_ns), 106 * STWI_MS},
@@ -264,6 +267,17 @@ static void cap_is_not_below_the_window(void **state) {
   stwi_conn_config_free(build(*state));
 }
 
+static void quiet_links_are_not_asked_more_often(void **state) {
+  set(*state, "heartbeat_idle_interval", "14s");
+  expect_refusal(*state, "option heartbeat_idle_interval = \"14s\" is below heartbeat_interval = "
+                         "\"15s\"; raise it, or lower heartbeat_interval");
+  set(*state, "heartbeat_idle_interval", "auto");
+  struct stwi_conn_config *made = build(*state);
+  assert_true(made->is_idle_learnt);
+  assert_int_equal(made->heartbeat_idle_ns, 0);
+  stwi_conn_config_free(made);
+}
+
 static void header_is_said_once(void **state) {
   assert_int_equal(stw_config_put(*state, "headers", "origin", "https://a"), STW_OK);
   assert_int_equal(stw_config_put(*state, "headers", "USER-AGENT", "x"), STW_OK);
@@ -319,6 +333,7 @@ int main(void) {
       TEST(latest_by_key_needs_a_key),
       TEST(certificate_and_key_go_together),
       TEST(cap_is_not_below_the_window),
+      TEST(quiet_links_are_not_asked_more_often),
       TEST(header_is_said_once),
       TEST(build_without_memory_leaves_nothing),
   };

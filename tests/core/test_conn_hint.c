@@ -35,6 +35,52 @@ static void a_path_that_leads_nowhere_is_waited_for(void **unused) {
   assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 200 * STWI_MS));
 }
 
+static void a_kept_link_that_lived_through_it_goes_on(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_online();
+  world_run(world, 5 * STWI_S);
+  world_network(world, STW_NETWORK_DOWN);
+  world_run(world, 20 * STWI_S);
+  world_network(world, STW_NETWORK_UP);
+  expect_cause(conn, STW_STATE_SUSPECT, STW_CAUSE_NET_UP);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 100 * STWI_MS));
+  expect_cause(conn, STW_STATE_ONLINE, STW_CAUSE_RECOVERED);
+  world_run(world, 10 * STWI_S);
+  assert_int_equal(world_live(world, conn)->gen, 1);
+  assert_int_equal(world_metric(world, conn, STW_METRIC_SWITCHES), 0);
+}
+
+static void a_kept_link_that_died_meanwhile_is_left_within_a_handshake(void **unused) {
+  (void)unused;
+  const uint32_t conn = open_online();
+  world_run(world, 5 * STWI_S);
+  world_network(world, STW_NETWORK_DOWN);
+  world_swallow(world, server, true, true);
+  world_run(world, 20 * STWI_S);
+  world_network(world, STW_NETWORK_UP);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 100 * STWI_MS));
+  assert_int_equal(world_live(world, conn)->gen, 2);
+}
+
+/* No second link beside it: it is asked, and given up if it does not answer. */
+static void a_kept_link_without_hedges_is_asked_first(void **unused) {
+  (void)unused;
+  struct stwi_conn_config *config = world_config("a");
+  config->has_hedge = false;
+  const uint32_t conn = world_open(world, config);
+  world_run(world, 5 * STWI_S);
+  for (unsigned i = 0; i < 2; i++) {
+    world_network(world, STW_NETWORK_DOWN);
+    world_run(world, 20 * STWI_S);
+    if (i == 1)
+      world_swallow(world, server, true, true);
+    world_network(world, STW_NETWORK_UP);
+    world_run(world, 5 * STWI_S);
+    expect_state(conn, STW_STATE_ONLINE);
+    assert_int_equal(world_live(world, conn)->gen, i + 1);
+  }
+}
+
 static void a_path_that_leads_where_it_led_is_asked_once(void **unused) {
   (void)unused;
   const uint32_t conn = open_online();
@@ -155,6 +201,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       WORLD_TEST(a_path_that_leads_elsewhere_is_left_within_a_handshake),
       WORLD_TEST(a_path_that_leads_nowhere_is_waited_for),
+      WORLD_TEST(a_kept_link_that_lived_through_it_goes_on),
+      WORLD_TEST(a_kept_link_that_died_meanwhile_is_left_within_a_handshake),
+      WORLD_TEST(a_kept_link_without_hedges_is_asked_first),
       WORLD_TEST(a_path_that_leads_where_it_led_is_asked_once),
       WORLD_TEST(the_path_of_a_fenced_link_is_nobodys),
       WORLD_TEST(an_attempt_on_the_old_path_begins_again),

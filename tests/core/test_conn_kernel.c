@@ -1,4 +1,4 @@
-/* A peer that answers no PING: what its kernel acknowledges is all there is to go by. */
+/* Where no PING is to be answered: what the peer's kernel acknowledges is all there is to go by. */
 #include "world_test.h"
 
 /* A conn that has learnt that its server answers no PING. */
@@ -95,6 +95,63 @@ static void who_answers_pings_is_asked_and_not_the_kernel(void **unused) {
   expect_state(conn, STW_STATE_ONLINE);
 }
 
+/* What it hears it acknowledges in frames of the session, and no barrier follows those. */
+static void a_feed_that_falls_silent_with_an_ack_under_way_is_asked_at_once(void **unused) {
+  (void)unused;
+  server->has_sessions = true;
+  struct stwi_conn_config *config = world_config("a");
+  config->profile = STWI_PROFILE_SESSION;
+  const uint32_t conn = world_open(world, config);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  for (unsigned i = 0; i < 100; i++) {
+    world_session_say(world, server, STW_LANE_DATA, "tick");
+    world_run(world, 50 * STWI_MS);
+  }
+  world_session_say(world, server, STW_LANE_DATA, "last");
+  world_run(world, 2 * STWI_MS);
+  world_swallow(world, server, true, true);
+  assert_in_range(world->looks, 0, 5); /* one in T_soft at most */
+  assert_true(world_run_to(world, conn, STW_STATE_SUSPECT, 1500 * STWI_MS));
+  expect_cause(conn, STW_STATE_SUSPECT, STW_CAUSE_HEARTBEAT_TIMEOUT);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, STWI_S));
+  assert_true(world_live(world, conn)->gen > 1);
+}
+
+static void pongs_that_are_acknowledged_cost_one_look(void **unused) {
+  (void)unused;
+  static const uint8_t ping[] = {0x89, 0};
+  const uint32_t conn = open_online();
+  world_run(world, 4 * STWI_S);
+  for (unsigned i = 0; i < 5; i++) {
+    world_server_bytes(world, server, ping, sizeof ping);
+    world_run(world, 4 * STWI_S);
+  }
+  assert_int_equal(world->looks, 5);
+  expect_state(conn, STW_STATE_ONLINE);
+  assert_int_equal(world_metric(world, conn, STW_METRIC_SUSPECTS), 0);
+}
+
+/* Its kernel says no more than a late PONG would: the PONG clears it. */
+static void what_the_kernel_suspects_the_peer_clears(void **unused) {
+  (void)unused;
+  static const uint8_t ping[] = {0x89, 0};
+  struct stwi_conn_config *config = world_config("a");
+  config->has_hedge = false;
+  const uint32_t conn = world_open(world, config);
+  world_run(world, 4 * STWI_S);
+  world_server_bytes(world, server, ping, sizeof ping);
+  world_run(world, 1100 * STWI_MS);
+  looked(conn, true, 0);
+  world_run(world, 200 * STWI_MS);
+  looked(conn, true, 5 * STWI_S);
+  expect_state(conn, STW_STATE_SUSPECT);
+  assert_true(world_run_to(world, conn, STW_STATE_ONLINE, 100 * STWI_MS));
+  expect_cause(conn, STW_STATE_ONLINE, STW_CAUSE_RECOVERED);
+  world_run(world, 60 * STWI_S);
+  expect_state(conn, STW_STATE_ONLINE);
+  assert_int_equal(world_live(world, conn)->gen, 1);
+}
+
 static void who_wants_no_heartbeat_gets_none_of_the_kernel_either(void **unused) {
   (void)unused;
   struct stwi_conn_config *config = world_config("a");
@@ -127,6 +184,9 @@ int main(void) {
       WORLD_TEST(a_backlog_that_moves_is_no_silence),
       WORLD_TEST(a_stopped_process_is_not_found_so),
       WORLD_TEST(who_answers_pings_is_asked_and_not_the_kernel),
+      WORLD_TEST(a_feed_that_falls_silent_with_an_ack_under_way_is_asked_at_once),
+      WORLD_TEST(pongs_that_are_acknowledged_cost_one_look),
+      WORLD_TEST(what_the_kernel_suspects_the_peer_clears),
       WORLD_TEST(who_wants_no_heartbeat_gets_none_of_the_kernel_either),
       WORLD_TEST(the_kernel_is_not_asked_without_end),
   };

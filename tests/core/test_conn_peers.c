@@ -178,6 +178,30 @@ static void links_that_had_no_time_to_answer_say_nothing_of_pings(void **unused)
   assert_int_equal(world_count(world, conn, STW_EVENT_NO_PONG), 0);
 }
 
+static bool has_accepted(struct world *of, void *context) {
+  (void)of;
+  return server->accepts > *(const uint64_t *)context;
+}
+
+/* A server that throws out who comes, for lack of room or in its fall, two links in a row. */
+static void links_ended_by_the_peer_at_once_say_nothing_of_pings(void **unused) {
+  (void)unused;
+  server->latency_ns = 50 * STWI_MS;
+  const uint32_t conn = world_open_default(world, "a");
+  for (uint64_t i = 0; i < 4; i++) {
+    assert_true(world_run_until(world, has_accepted, &i, 100 * STWI_S));
+    if (i % 2 == 0)
+      world_server_close(world, server, 1013, "");
+    else
+      world_kill(world, server, STW_CAUSE_ABNORMAL_RST);
+    world_restart(world, server);
+  }
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 200 * STWI_S));
+  assert_int_equal(world_count(world, conn, STW_EVENT_NO_PONG), 0);
+  assert_int_equal(last_proof(conn)->u.proof.proof, STW_PROOF_RECEIVED);
+}
+
 /* As above, but left for a second link that is ready sooner. */
 static void links_left_for_a_better_one_say_nothing_of_pings(void **unused) {
   (void)unused;
@@ -261,6 +285,7 @@ int main(void) {
       WORLD_TEST(five_hundred_conns_return_within_the_second_window),
       WORLD_TEST(five_hundred_conns_return_within_the_third_window),
       WORLD_TEST(one_dead_endpoint_harms_no_other),
+      WORLD_TEST(links_ended_by_the_peer_at_once_say_nothing_of_pings),
       WORLD_TEST(a_server_that_echoes_but_answers_no_ping),
       WORLD_TEST(a_server_that_says_nothing_and_answers_no_ping),
       WORLD_TEST(links_left_for_a_slow_one_speak_of_pings),

@@ -194,8 +194,8 @@ struct product_row {
 };
 
 static const struct product_row product[] = {
-    {"kick", give_kick, {SAME, SAME, SAME, SAME, CON, CON, SAME, SAME}},
-    {"net_up", give_net_up, {SAME, SAME, SAME, SAME, CON, CON, SAME, SAME}},
+    {"kick", give_kick, {SAME, SAME, SAME, SAME, CON, SUS, SAME, SAME}},
+    {"net_up", give_net_up, {SAME, SAME, SAME, SAME, CON, SUS, SAME, SAME}},
     {"net_down", give_net_down, {OFF, OFF, OFF, OFF, OFF, SAME, SAME, SAME}},
     {"net_changed", give_net_changed, {SAME, SUS, SAME, SUS, SAME, SAME, SAME, SAME}},
     {"wake", give_wake, {SAME, SUS, SAME, SUS, CON, SAME, SAME, SAME}},

@@ -414,6 +414,28 @@ static void patience_with_a_silent_path_stays(void **unused) {
   assert_int_equal(failed->event.u.retry.cause, STW_CAUSE_TCP_TIMEOUT);
 }
 
+/* Silent servers one after the other: none is waited for longer because of another. */
+static void each_endpoint_has_its_own_patience(void **unused) {
+  (void)unused;
+  static const char *const others[] = {"b", "c", "d"};
+  for (unsigned i = 0; i < 3; i++)
+    world_server(world, others[i]);
+  const uint32_t conn = open_crowded("a b c d");
+  const stwi_time end = world->now + 120 * STWI_S;
+  while (world->now < end) {
+    const struct stwi_conn *inside = world_inside(world, conn);
+    for (unsigned i = 0; i < STWI_ATTEMPTS_MAX; i++) {
+      const struct stwi_link *link = inside->attempts[i];
+      if (link == NULL || link->phase < STW_PHASE_UPGRADE || inside->overloads[link->endpoint] > 0)
+        continue;
+      assert_true(world->now - link->dialled_at <= 5 * STWI_S);
+    }
+    world_run(world, 100 * STWI_MS);
+  }
+  assert_true(world_inside(world, conn)->pace.overloads > 2);
+  assert_non_null(strstr(world_change(world, conn, STW_STATE_WAITING)->detail, "a longer"));
+}
+
 static void a_crowded_server_is_not_raced(void **unused) {
   (void)unused;
   const uint32_t conn = open_crowded("a");
@@ -641,6 +663,7 @@ int main(void) {
       WORLD_TEST(the_attempt_counter_falls_after_proof_and_two_seconds),
       WORLD_TEST(patience_with_a_crowded_server_doubles),
       WORLD_TEST(patience_with_a_silent_path_stays),
+      WORLD_TEST(each_endpoint_has_its_own_patience),
       WORLD_TEST(a_crowded_server_is_not_raced),
       WORLD_TEST(beside_a_crowded_server_another_endpoint_is_tried),
       WORLD_TEST(after_overload_a_link_that_holds_is_enough),

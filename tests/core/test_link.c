@@ -84,6 +84,7 @@ static const struct row rows[] = {
     R(OFFLINE, LINK_UP, ONLINE, STWI_DO_UP),
     R(OFFLINE, LOST_NOW, OFFLINE, CUT),
     R(OFFLINE, LOST_PACED, OFFLINE, CUT),
+    R(OFFLINE, NET_BACK, SUSPECT, PROBE | HEDGE), /* with a kept link, in place of these three */
     R(OFFLINE, NET_UP, CONNECTING, DIAL),
     R(OFFLINE, KICK, CONNECTING, DIAL),
     R(OFFLINE, TIMER, CONNECTING, DIAL),

@@ -54,6 +54,29 @@ static void the_interval_is_jittered_per_link(void **unused) {
   assert_int_equal(stwi_pulse_deadline(&pulse, T0), T0 + 16500 * STWI_MS);
 }
 
+static void a_quiet_link_is_asked_less_often_until_somebody_talks(void **unused) {
+  (void)unused;
+  stwi_pulse_set_intervals(&pulse, INTERVAL, 240 * STWI_S);
+  stwi_pulse_heard(&pulse, T0 + 59 * STWI_S);
+  assert_int_equal(stwi_pulse_deadline(&pulse, T0 + 59 * STWI_S), T0 + 74 * STWI_S);
+  stwi_pulse_heard(&pulse, T0 + MIN);
+  assert_int_equal(stwi_pulse_interval_ns(&pulse, T0 + MIN), 240 * STWI_S);
+  assert_int_equal(stwi_pulse_deadline(&pulse, T0 + MIN), T0 + 5 * MIN);
+  stwi_pulse_talked(&pulse, T0 + 2 * MIN);
+  assert_int_equal(stwi_pulse_interval_ns(&pulse, T0 + 2 * MIN), INTERVAL);
+  assert_int_equal(stwi_pulse_deadline(&pulse, T0 + 2 * MIN), T0 + 135 * STWI_S);
+}
+
+static void phi_is_that_of_the_open_question(void **unused) {
+  (void)unused;
+  for (unsigned i = 0; i < 99; i++)
+    sample(T0, 50 * STWI_MS);
+  assert_int_equal(stwi_pulse_phi_milli(&pulse, T0 + 10 * STWI_S), 0);
+  stwi_pulse_asked(&pulse, T0 + 10 * STWI_S);
+  assert_int_equal(stwi_pulse_phi_milli(&pulse, T0 + 10 * STWI_S), 0);
+  assert_in_range(stwi_pulse_phi_milli(&pulse, T0 + 11 * STWI_S), 1950, 2050);
+}
+
 static void without_an_interval_nothing_is_asked(void **unused) {
   (void)unused;
   stwi_pulse_init(&pulse, 0, 0, 1000, T0);
@@ -244,6 +267,20 @@ static void a_stalled_process_is_not_held_against_the_peer(void **unused) {
   expect(STWI_PULSE_ASK, T0 + 115 * STWI_S);
 }
 
+static void an_excused_question_teaches_nothing(void **unused) {
+  (void)unused;
+  sample(T0, 50 * STWI_MS);
+  stwi_pulse_asked(&pulse, T0 + STWI_S);
+  stwi_pulse_excuse(&pulse);
+  stwi_pulse_silent(&pulse, T0 + 4 * STWI_S);
+  assert_int_equal(pulse.stall_ns, 0);
+  stwi_pulse_answered(&pulse, T0 + STWI_S, 0, T0 + 4 * STWI_S);
+  assert_int_equal(pulse.srtt_ns, 50 * STWI_MS);
+  assert_int_equal(pulse.stall_ns, 0);
+  sample(T0 + 5 * STWI_S, 90 * STWI_MS);
+  assert_int_equal(pulse.srtt_ns, 55 * STWI_MS);
+}
+
 static void a_stall_does_not_end_a_pause(void **unused) {
   (void)unused;
   stwi_pulse_pause(&pulse, true, T0);
@@ -284,6 +321,8 @@ int main(void) {
       TEST(silence_is_answered_with_a_question),
       TEST(any_byte_restarts_the_idle_clock),
       TEST(the_interval_is_jittered_per_link),
+      TEST(a_quiet_link_is_asked_less_often_until_somebody_talks),
+      TEST(phi_is_that_of_the_open_question),
       TEST(without_an_interval_nothing_is_asked),
       TEST(only_an_answer_clears_a_question),
       TEST(a_question_is_late_after_t_soft_and_dead_after_three),
@@ -298,6 +337,7 @@ int main(void) {
       TEST(while_reading_is_paused_silence_counts_for_nothing),
       TEST(answers_to_questions_from_before_a_pause_teach_nothing),
       TEST(a_stalled_process_is_not_held_against_the_peer),
+      TEST(an_excused_question_teaches_nothing),
       TEST(a_stall_does_not_end_a_pause),
       TEST(time_zero_is_a_time_like_any_other),
       TEST(the_extremes_of_time_do_not_overflow),

@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -102,6 +103,38 @@ static void a_pulled_cable_is_no_path_although_the_route_stays(void **unused) {
   assert_int_equal(look(), STW_NETWORK_UP);
 }
 
+static uint64_t network(void) {
+  struct stwi_interfaces interfaces = stwi_interfaces_read();
+  const uint64_t number = stwi_path_network(fd, &interfaces);
+  stwi_interfaces_free(&interfaces);
+  return number;
+}
+
+static void move_to(const char *address, const char *interface) {
+  char command[64];
+  close(fd);
+  assert_true(netns_ip("addr flush dev near") && netns_ip("addr flush dev far"));
+  snprintf(command, sizeof command, "addr add %s/24 dev %s", address, interface);
+  assert_true(netns_ip(command));
+  snprintf(command, sizeof command, "route replace 10.8.0.0/24 dev %s", interface);
+  assert_true(netns_ip(command));
+  fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(connect(fd, (const struct sockaddr *)&peer, sizeof peer), 0);
+}
+
+static void a_network_is_its_interface_and_its_prefix(void **unused) {
+  (void)unused;
+  NEED_NAMESPACE();
+  const uint64_t home = network();
+  assert_true(home != 0);
+  move_to("10.9.0.77", "near"); /* another lease of the same network */
+  assert_true(network() == home);
+  move_to("10.9.1.1", "near");
+  assert_true(network() != home);
+  move_to("10.9.0.1", "far");
+  assert_true(network() != home);
+}
+
 static void what_is_no_connection_is_left_alone(void **unused) {
   (void)unused;
   const struct stwi_interfaces none = {NULL};
@@ -110,6 +143,8 @@ static void what_is_no_connection_is_left_alone(void **unused) {
   assert_int_equal(stwi_path_of(other, NULL, &none), STW_NETWORK_UP);
   assert_int_equal(stwi_path_of(unix_one, NULL, &none), STW_NETWORK_UP);
   assert_int_equal(stwi_path_of(-1, NULL, &none), STW_NETWORK_UP);
+  assert_int_equal(stwi_path_network(unix_one, &none), 0);
+  assert_int_equal(stwi_path_network(-1, &none), 0);
   close(other);
   close(unix_one);
 }
@@ -124,6 +159,7 @@ int main(void) {
       TEST(no_route_is_no_path),
       TEST(an_interface_that_is_down_is_no_path),
       TEST(a_pulled_cable_is_no_path_although_the_route_stays),
+      TEST(a_network_is_its_interface_and_its_prefix),
       cmocka_unit_test(what_is_no_connection_is_left_alone),
   };
   return netns_answer(cmocka_run_group_tests(tests, NULL, NULL), has_namespace);

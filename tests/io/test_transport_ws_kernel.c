@@ -1,4 +1,5 @@
 /* What the kernel knows of a link: its path, and what the peer's kernel has acknowledged. */
+#include "io/tcp_state.h"
 #include "io/transport_ws.h"
 #include "io_world.h"
 #include "netns.h"
@@ -36,6 +37,9 @@ static void the_kernel_gives_up_when_it_is_told_to(void **unused) {
   assert_int_equal(
       getsockopt(lws_get_socket_fd(link->up->wsi), IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &size), 0);
   assert_int_equal(ms, 4500);
+  const int fd = lws_get_socket_fd(link->up->wsi);
+  if (getsockopt(fd, IPPROTO_TCP, STWI_TCP_RTO_MAX_MS, &ms, &size) == 0) /* Linux 6.15 */
+    assert_int_equal(ms, 1000);
   close_both(&world, &peer);
 }
 

@@ -99,6 +99,7 @@ def test_the_table_and_the_files(capsys: pytest.CaptureFixture[str], tmp_path: P
         (["--days", "many"], "--days must be a number"),
         (["--days", "0"], "days must be more than 0"),
         (["--interval", "0"], "interval must be more than 0"),
+        (["--idle-interval", "often"], "idle_interval"),
         (["--out", "report.txt"], "must end with .csv or .json"),
     ],
 )

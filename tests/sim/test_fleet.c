@@ -221,6 +221,33 @@ static void half_the_interval_never_sees_later(void **unused) {
   }
 }
 
+/* One client in ten lives behind a proxy that forgets a link after a minute. */
+static void an_interval_too_long_for_a_proxy_is_shortened(void **unused) {
+  (void)unused;
+  stw_fleet_params params = params_of("bot", 30);
+  params.interval_ms = 120000;
+  if (is_for_the_code(&params))
+    return;
+  stw_fleet *fleet = lived(&params, 20);
+  assert_true(reliability(fleet) > 99.95); /* 81 % without learning */
+  stw_fleet_free(fleet);
+}
+
+static void a_learnt_idle_interval_halves_the_heartbeats(void **unused) {
+  (void)unused;
+  stw_fleet_params params = params_of("desktop", 30);
+  if (is_for_the_code(&params))
+    return;
+  stw_fleet *usual = lived(&params, 10);
+  params.idle_interval_ms = STW_FLEET_LEARNT;
+  stw_fleet *learnt = lived(&params, 10);
+  assert_true(count(learnt, STW_FLEET_HEARTBEAT_BYTES) * 10 <
+              count(usual, STW_FLEET_HEARTBEAT_BYTES) * 6);
+  assert_true(reliability(learnt) > 99.95);
+  stw_fleet_free(usual);
+  stw_fleet_free(learnt);
+}
+
 /* Hints, drains and hedges, each left out in turn. */
 static void what_helps_never_hurts(void **unused) {
   (void)unused;
@@ -331,6 +358,8 @@ int main(void) {
       cmocka_unit_test(the_core_reaches_its_figures),
       cmocka_unit_test(the_fair_baseline_is_no_straw_man),
       cmocka_unit_test(half_the_interval_never_sees_later),
+      cmocka_unit_test(an_interval_too_long_for_a_proxy_is_shortened),
+      cmocka_unit_test(a_learnt_idle_interval_halves_the_heartbeats),
       cmocka_unit_test(what_helps_never_hurts),
       cmocka_unit_test(a_false_alarm_costs_next_to_nothing),
       cmocka_unit_test(every_policy_lives_through_a_day),

@@ -70,7 +70,9 @@ struct world_server {
   bool eats_to_server, eats_to_client; /* new links are swallowed from their start */
   const char *opening_reply;           /* answer to an opening message, NULL: none */
   stwi_time frozen_until;              /* the process is stopped */
-  bool has_been_mute;                  /* it left a PING without its PONG once */
+  uint64_t forgets_after; /* of silence: something on the way drops the link; 0: never */
+  uint64_t network;       /* that new links leave by */
+  bool has_been_mute;     /* it left a PING without its PONG once */
   /* steadwire.v1 */
   bool has_sessions;                   /* selects it where it is offered */
   stw_session_options session_options; /* of new sessions */
@@ -110,6 +112,7 @@ struct world_link {
   stwi_time swallowed_at;               /* the first bytes that were eaten were sent; 0: none */
   stwi_time to_server_at, to_client_at; /* order within a direction */
   stwi_time accepted_at;
+  stwi_time packet_at; /* last bytes, either way */
   uint64_t bytes_in, messages, openings, pings;
   uint64_t openings_before; /* openings that came before the first message */
   uint64_t last_number;

@@ -16,13 +16,14 @@ static bool is_live(stw_state state) {
 static bool is_plausible(stw_cause cause, stw_state from, stw_state to) {
   switch (cause) {
   case STW_CAUSE_REQUESTED:
-    return to == STW_STATE_CLOSED || (to == STW_STATE_CONNECTING && !is_live(from));
+    return to == STW_STATE_CLOSED || (to == STW_STATE_CONNECTING && !is_live(from)) ||
+           from == STW_STATE_OFFLINE;
   case STW_CAUSE_READY:
     return to == STW_STATE_ONLINE || to == STW_STATE_CONNECTING;
   case STW_CAUSE_RECOVERED:
     return to == STW_STATE_ONLINE || from == STW_STATE_OFFLINE;
   case STW_CAUSE_RETRY_DUE:
-    return to == STW_STATE_CONNECTING;
+    return to == STW_STATE_CONNECTING || from == STW_STATE_OFFLINE;
   case STW_CAUSE_NET_DOWN:
     return to == STW_STATE_OFFLINE || from == STW_STATE_OFFLINE;
   case STW_CAUSE_SUPERSEDED:

@@ -132,9 +132,9 @@ void world_at_door(struct world *world, struct world_link *link) {
   link->is_accepted = true;
   link->accepted_at = world->now;
   server->accepts++;
+  const char *subprotocol = link->is_session ? STWI_SESSION_SUBPROTOCOL : "";
   const struct stwi_input input = {.kind = STWI_IN_READY,
-                                   .u.ready.subprotocol =
-                                       link->is_session ? STWI_SESSION_SUBPROTOCOL : ""};
+                                   .u.ready = {subprotocol, server->network}};
   world_to_core(world, link, &input, after);
 }
 

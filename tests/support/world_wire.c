@@ -166,12 +166,22 @@ static bool is_frozen(const struct world_wire *wire) {
   return wire->kind != WORLD_TO_CORE && wire->link->server->frozen_until > wire->at;
 }
 
+/* As a translator of addresses, or a proxy. */
+static void forget_idle(struct world *world, struct world_link *link) {
+  const uint64_t silence = world->now - link->packet_at;
+  if (link->is_ready && link->server->forgets_after != 0 && silence >= link->server->forgets_after)
+    link->eats_to_server = link->eats_to_client = true;
+  link->packet_at = world->now;
+}
+
 void world_deliver(struct world *world, struct world_wire *wire) {
   struct world_link *link = wire->link;
   if (is_frozen(wire)) {
     put_again(world, wire, link->server->frozen_until);
     return;
   }
+  if (!is_local(wire))
+    forget_idle(world, link);
   switch (wire->kind) {
   case WORLD_TO_CORE:
     deliver_input(world, wire);

@@ -44,6 +44,13 @@ extern "C" {
   X(OUTBOX_BYTES, "outbox_bytes", GAUGE, "By", "payload bytes in the outbox")                      \
   X(OUTBOX_PARKED, "outbox_parked", GAUGE, "1", "messages held, dead or of unknown fate")          \
   X(RTT_NS, "rtt_ns", GAUGE, "ns", "smoothed round trip of barriers")                              \
+  X(PHI_MILLI, "phi_milli", GAUGE, "1",                                                            \
+    "suspicion in thousandths: -log10 of the share of answers that took longer than this one "     \
+    "does")                                                                                        \
+  X(HEARTBEAT_INTERVAL_NS, "heartbeat_interval_ns", GAUGE, "ns",                                   \
+    "silence after which the link is asked; less than the option where links died of silence")     \
+  X(IDLE_BOUND_NS, "idle_bound_ns", GAUGE, "ns",                                                   \
+    "silence that has killed links to this endpoint on this network; 0: none known")               \
   X(ONLINE_NS, "online_ns", COUNTER, "ns", "time online, suspect or migrating")                    \
   X(OPEN_NS, "open_ns", COUNTER, "ns", "time since the first open, closed time excluded")
 

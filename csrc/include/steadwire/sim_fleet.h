@@ -88,6 +88,8 @@ typedef struct stw_fleet_step {
   bool is_up;
 } stw_fleet_step;
 
+#define STW_FLEET_LEARNT UINT64_MAX
+
 typedef struct stw_fleet_params {
   size_t struct_size;
   const char *policy;          /* of stw_fleet_policy_at */
@@ -95,6 +97,8 @@ typedef struct stw_fleet_params {
   uint64_t seed;               /* of the whole fleet */
   uint64_t seconds;            /* of virtual time, for each client; at most ten years */
   uint64_t interval_ms;        /* of the heartbeat; 0: the policy's own */
+  uint64_t idle_interval_ms;   /* (steadwire) of a link on which nobody talks; 0: the same;
+                                  STW_FLEET_LEARNT: by what killed links before */
   bool has_no_hints;           /* the system tells nothing of the network and of sleep */
   bool has_no_drain;           /* the server's process ends without asking its clients to move */
   bool has_no_hedge;           /* never a second link beside a suspected one */

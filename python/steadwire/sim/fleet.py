@@ -20,6 +20,7 @@ POLICIES, PROFILES, _COUNTS, _HISTOGRAMS, _BUCKETS_US = _core.fleet_lists()
 COUNTS = {name: place for place, (name, _text) in enumerate(_COUNTS)}
 HISTOGRAMS = {name: place for place, (name, _text) in enumerate(_HISTOGRAMS)}
 MIX = "mix"
+LEARNT = 2**64 - 1
 SHARES = {"mobile": 2, "desktop": 2, "bot": 1}
 """Of five clients of a mix."""
 
@@ -134,6 +135,8 @@ class World:
     days: float = 90.0
     interval_ms: int = 0
     """Of the heartbeat; 0: the policy's own."""
+    idle_interval_ms: int = 0
+    """Of a link of steadwire on which nobody talks; 0: the same; LEARNT: by what killed links."""
     hints: bool = True
     drain: bool = True
     hedge: bool = True
@@ -151,6 +154,7 @@ class World:
             self.seed,
             max(1, round(self.days * 86_400)),
             self.interval_ms,
+            self.idle_interval_ms,
             PROFILES.index(self.profile) * _APART + first,
             count,
             not self.hints,
@@ -182,6 +186,7 @@ def fleet(
     profile: str = "mobile",
     policy: str = "steadwire",
     interval: Duration | None = None,
+    idle_interval: Duration | None = None,
     seed: int = 1,
     hints: bool = True,
     drain: bool = True,
@@ -196,6 +201,7 @@ def fleet(
         seed=seed,
         days=days,
         interval_ms=interval_of(interval),
+        idle_interval_ms=idle_interval_of(idle_interval),
         hints=hints,
         drain=drain,
         hedge=hedge,
@@ -215,6 +221,13 @@ def interval_of(interval: Duration | None) -> int:
     if seconds(interval, "interval") == 0:
         raise ConfigError("interval must be more than 0; leave it out for the policy's own")
     return milliseconds(interval, "interval")
+
+
+def idle_interval_of(interval: Duration | None) -> int:
+    """Milliseconds of the interval of quiet links: "auto" is learnt; 0: they have no other."""
+    if interval == "auto":
+        return LEARNT
+    return 0 if interval is None else milliseconds(interval, "idle_interval")
 
 
 def parts(profile: str, clients: int) -> dict[str, int]:
