@@ -10,7 +10,8 @@ import asyncio
 
 from peers import ws
 
-PONG, PONG_MASK = bytes([0x80 | ws.PONG]), 4
+PONG = bytes([0x80 | ws.PONG])
+MASK_BYTES = 4
 CONTROL_MAX = 125
 
 
@@ -54,7 +55,7 @@ class Conn(asyncio.Protocol):
 
     def take_frame(self) -> bool:
         size = self.data[1] & 0x7F
-        end = 2 + PONG_MASK + size
+        end = 2 + MASK_BYTES + size
         if size > CONTROL_MAX:
             self.transport.abort()
         if len(self.data) < end or size > CONTROL_MAX:
