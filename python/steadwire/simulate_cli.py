@@ -1,30 +1,36 @@
 """The command `steadwire simulate`: imagined worlds, in virtual time.
 
-Exit code 0: done; 1: the file could not be written; 2: wrong usage.
+Exit code 0: done; 1: the study could not go on or a file could not be written; 2: wrong usage.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import os
 import statistics
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from steadwire import simulate_fleet_cli
-from steadwire._simulate import CLIENTS_MAX, OK, SEEDS_MAX, UNWRITTEN, interruptible, names_in
-from steadwire._table import columns
+from steadwire._progress import Progress
+from steadwire._simulate import (
+    EPILOG,
+    JOBS_MAX,
+    add_common,
+    check_out,
+    names_in,
+    runner_of,
+    seeds_of,
+    set_run,
+    show,
+    whole,
+)
 from steadwire._units import seconds
-from steadwire.errors import ConfigError
 from steadwire.sim import Herd, herd, policies
-from steadwire.sim.export import check_target, write
+from steadwire.sim.export import of_herds
+from steadwire.sim.fleet import CLIENTS_MAX
 from steadwire.sim.herd import SERVERS
+from steadwire.sim.report import half_interval
 
 CAPACITY_MAX = 1_000_000
 ALONE_ABOVE = 2_000_000
@@ -40,12 +46,12 @@ FIGURES: dict[str, tuple[str, int]] = {
 }
 """Figures of the report: heading and decimals in the table."""
 
-# Student's t for 95 %, by degrees of freedom from 1.
-STUDENT = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
+
+class Ask(NamedTuple):
+    """A herd to be lived."""
+
+    policy: str
+    seed: int
 
 
 def add_command(commands: Any) -> None:
@@ -67,7 +73,7 @@ def _add_herd(worlds: Any) -> None:
         help="all clients are dropped at once and come back to one server",
         description="Drops all clients at once. The server is down for a while, then does so many "
         "handshakes a second; clients try again by one policy or another.",
-        epilog="Exit code: 0 done, 1 the file could not be written, 2 wrong usage.",
+        epilog=EPILOG,
     )
     one.add_argument("--clients", default="100000", metavar="N", help="default 100000")
     one.add_argument(
@@ -89,27 +95,20 @@ def _add_herd(worlds: Any) -> None:
     one.add_argument(
         "--retry-window", default="4s", metavar="TIME", help="of ours without a hint; default 4s"
     )
-    one.add_argument("--policies", metavar="NAME,...", help=f"default all: {names}")
-    one.add_argument("--seed", default="1", metavar="N", help="default 1")
-    one.add_argument(
-        "--seeds", default="1", metavar="N", help="so many seeds, with intervals of 95 %%"
-    )
-    one.add_argument(
-        "--out", type=Path, metavar="FILE", help=".csv, .json, .parquet or .png, by its name"
-    )
-    one.add_argument("--json", action="store_true", help="the report as JSON instead of a table")
-    one.set_defaults(run=_run_herd)
+    one.add_argument("--policies", default="all", metavar="NAME,...", help=f"default all: {names}")
+    add_common(one)
+    set_run(one, _run_herd)
 
 
 def _run_herd(arguments: argparse.Namespace) -> int:
-    if arguments.out is not None:
-        check_target(arguments.out)
-    clients = _whole(arguments.clients, "--clients", 1, CLIENTS_MAX)
-    capacity = _whole(arguments.capacity, "--capacity", 1, CAPACITY_MAX)
-    seed = _whole(arguments.seed, "--seed", 0, 2**63)
-    seeds = range(seed, seed + _whole(arguments.seeds, "--seeds", 1, SEEDS_MAX))
-    run = partial(
-        herd,
+    check_out(arguments)
+    clients = whole(arguments.clients, "--clients", 1, CLIENTS_MAX)
+    capacity = whole(arguments.capacity, "--capacity", 1, CAPACITY_MAX)
+    seeds = seeds_of(arguments)
+    named = names_in(arguments.policies, [policy.name for policy in policies()])
+    asks = [Ask(name, seed) for name in named for seed in seeds]
+    live = partial(
+        _live,
         clients=clients,
         capacity=capacity,
         down=seconds(arguments.down, "--down"),
@@ -117,62 +116,20 @@ def _run_herd(arguments: argparse.Namespace) -> int:
         retry_window=seconds(arguments.retry_window, "--retry-window"),
         retry_after=not arguments.no_retry_after,
     )
-    jobs = [(name, one) for name in _chosen(arguments.policies) for one in seeds]
-    workers = 1 if clients > ALONE_ABOVE else os.cpu_count() or 1
-    with interruptible():
-        herds = list(_lived(jobs, run, workers))
+    lived: dict[int, Herd] = {}
+    most = 1 if clients > ALONE_ABOVE else JOBS_MAX
+    with runner_of(arguments, most) as run, Progress(len(asks), arguments.progress) as progress:
+        for place, one in run(live, asks):
+            lived[place] = one
+            progress.advance(1, one.policy)
+    herds = [lived[place] for place in range(len(asks))]
     report = _report(herds, seeds)
-    if arguments.json:
-        print(json.dumps(report))
-    else:
-        print(_heading(herds[0], arguments, clients, capacity, len(seeds)))
-        print("\n".join(columns(_rows(report))))
-    if arguments.out is None:
-        return OK
-    try:
-        write(arguments.out, herds, report)
-    except OSError as error:
-        print(f"steadwire: --out {arguments.out}: {error.strerror}", file=sys.stderr)
-        return UNWRITTEN
-    return OK
+    heading = _heading(herds[0], arguments, clients, capacity, len(seeds))
+    return show(arguments, heading, lambda: _rows(report), of_herds(herds, report))
 
 
-def _whole(text: str, option: str, least: int, most: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if not least <= number <= most:
-        raise ConfigError(
-            f"{option} must be a whole number from {least:,} to {most:,}, not {text!r}"
-        )
-    return number
-
-
-def _chosen(text: str | None) -> list[str]:
-    known = [policy.name for policy in policies()]
-    if text is None:
-        return known
-    chosen = names_in(text, known)
-    for name in chosen:
-        if name not in known:
-            raise ConfigError(f"--policies: {name!r} is none of {', '.join(known)}")
-    return chosen
-
-
-def _lived(
-    jobs: Sequence[tuple[str, int]], run: Callable[..., Herd], workers: int
-) -> Iterator[Herd]:
-    """The herds in the order of the jobs, whichever thread is done first."""
-    is_shown = sys.stderr.isatty()
-    with ThreadPoolExecutor(workers) as threads:
-        done = threads.map(lambda job: run(policy=job[0], seed=job[1]), jobs)
-        for number, ((name, _seed), lived) in enumerate(zip(jobs, done, strict=True), 1):
-            if is_shown:
-                print(f"\r\x1b[K{number} of {len(jobs)}: {name}", end="", file=sys.stderr)
-            yield lived
-    if is_shown:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+def _live(ask: Ask, **world: Any) -> Herd:
+    return herd(policy=ask.policy, seed=ask.seed, **world)
 
 
 def _report(herds: Sequence[Herd], seeds: range) -> dict[str, Any]:
@@ -193,14 +150,8 @@ def _summary(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
         values = [one[figure] for one in figures]
         is_whole = None not in values
         row[figure] = statistics.fmean(values) if is_whole else None
-        within[figure] = _half_interval(values) if is_whole else None
+        within[figure] = half_interval(values)
     return {**row, "ci95": within}
-
-
-def _half_interval(values: Sequence[float]) -> float:
-    freedom = len(values) - 1
-    student = STUDENT[freedom - 1] if freedom <= len(STUDENT) else 1.96 + 2.4 / freedom
-    return student * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def _heading(

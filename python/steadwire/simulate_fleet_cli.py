@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import os
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from steadwire._simulate import CLIENTS_MAX, OK, SEEDS_MAX, UNWRITTEN, interruptible, names_in
-from steadwire._table import columns
+from steadwire._progress import Progress
+from steadwire._simulate import (
+    EPILOG,
+    add_common,
+    check_out,
+    names_in,
+    runner_of,
+    seeds_of,
+    set_run,
+    show,
+    whole,
+    written,
+)
 from steadwire.errors import ConfigError
+from steadwire.sim.export import of_sketch
 from steadwire.sim.fleet import (
+    CLIENTS_MAX,
+    DAYS_MAX,
     MIX,
     POLICIES,
     PROFILES,
-    Fleet,
     World,
     check,
     idle_interval_of,
     interval_of,
-    mixed,
     parts,
-    simulate,
 )
+from steadwire.sim.report import report, rows
+from steadwire.sim.sketch import Sketch
+from steadwire.sim.study import Lived, collect, shards_of
 from steadwire.sim.traces import Trace, load
-
-JOBS_MAX = 1024
-ENDINGS = (".csv", ".json")
 
 HEADINGS = (
     *("policy", "profile", "reliability, %", "lost, s/day", "seen, s", "p99"),
@@ -48,26 +55,26 @@ def add_worlds(worlds: Any) -> None:
         help="clients live for days on a faulty network",
         description="Clients live with gaps, outages, handovers, sleeps, silent deaths of links, "
         "deploys and crashes; the policy steadwire is the engine's own code.",
-        epilog="Exit code: 0 done, 1 a file could not be written, 2 wrong usage.",
+        epilog=EPILOG,
     )
     one.add_argument(
         "--profile", choices=[*PROFILES, MIX], default=MIX, help="default mix: 40/40/20"
     )
-    _add_common(one, clients="200", days="90")
-    one.set_defaults(run=_run_fleet)
+    _add_options(one, clients="200", days="90")
+    set_run(one, _run_fleet)
     one = worlds.add_parser(
         "trace",
         help="clients live on a recorded path",
         description="Replays a mahimahi trace or the output of ping -D in place of the faults.",
-        epilog="Exit code: 0 done, 1 a file could not be written, 2 wrong usage.",
+        epilog=EPILOG,
     )
     one.add_argument("file", type=Path, metavar="FILE")
     one.add_argument("--profile", choices=PROFILES, default="mobile", help="default mobile")
-    _add_common(one, clients="20", days=None)
-    one.set_defaults(run=_run_trace)
+    _add_options(one, clients="20", days=None)
+    set_run(one, _run_trace)
 
 
-def _add_common(one: argparse.ArgumentParser, clients: str, days: str | None) -> None:
+def _add_options(one: argparse.ArgumentParser, clients: str, days: str | None) -> None:
     names = ", ".join(POLICIES)
     length = f"of virtual time; default {days or 'once through the trace'}"
     one.add_argument("--clients", default=clients, metavar="N", help=f"default {clients}")
@@ -83,8 +90,6 @@ def _add_common(one: argparse.ArgumentParser, clients: str, days: str | None) ->
         metavar="TIME",
         help="of steadwire's links on which nobody talks; auto: learnt; default the same",
     )
-    one.add_argument("--seed", default="1", metavar="N", help="default 1")
-    one.add_argument("--seeds", default="1", metavar="N", help="so many fleets, added up")
     one.add_argument("--no-hints", action="store_true", help="the system tells nothing")
     one.add_argument("--no-drain", action="store_true", help="servers end without a word before")
     one.add_argument("--no-hedge", action="store_true", help="never a second link")
@@ -93,15 +98,13 @@ def _add_common(one: argparse.ArgumentParser, clients: str, days: str | None) ->
         action="store_true",
         help="a step for every packet: slower, and the same to the last byte",
     )
-    one.add_argument("--jobs", metavar="N", help="processes; default one for each core")
-    one.add_argument("--json", action="store_true", help="the report as JSON instead of a table")
-    one.add_argument("--out", type=Path, metavar="FILE", help="the report as .json or .csv")
     one.add_argument("--log", type=Path, metavar="FILE", help="all that happens, a line each")
+    add_common(one)
 
 
 def _run_fleet(arguments: argparse.Namespace) -> int:
     days = _days(arguments.days)
-    clients = _whole(arguments.clients, "--clients", 1, CLIENTS_MAX)
+    clients = whole(arguments.clients, "--clients", 1, CLIENTS_MAX)
     shares = parts(arguments.profile, clients)
     return _run(arguments, shares, World(days=days, **_switches(arguments)))
 
@@ -109,7 +112,7 @@ def _run_fleet(arguments: argparse.Namespace) -> int:
 def _run_trace(arguments: argparse.Namespace) -> int:
     trace: Trace = load(arguments.file)
     days = trace.us / 86_400e6 if arguments.days is None else _days(arguments.days)
-    clients = _whole(arguments.clients, "--clients", 1, CLIENTS_MAX)
+    clients = whole(arguments.clients, "--clients", 1, CLIENTS_MAX)
     steps = trace.repeated(days)
     print(
         f"{trace.name}: {trace.us / 1e6:,.0f} s with {trace.gaps} gaps", file=sys.stderr, flush=True
@@ -131,117 +134,86 @@ def _switches(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run(arguments: argparse.Namespace, shares: dict[str, int], world: World) -> int:
-    seed = _whole(arguments.seed, "--seed", 0, 2**63)
-    seeds = range(seed, seed + _whole(arguments.seeds, "--seeds", 1, SEEDS_MAX))
-    cores = str(os.cpu_count() or 1)
-    jobs = _whole(arguments.jobs or cores, "--jobs", 1, JOBS_MAX)
-    if arguments.out is not None and arguments.out.suffix not in ENDINGS:
-        raise ConfigError(f"--out {arguments.out}: the name must end with {' or '.join(ENDINGS)}")
-    policies = _chosen(arguments.policies)
+    check_out(arguments)
+    _check_log(arguments.log, arguments.out)
+    seeds = seeds_of(arguments)
     worlds = [
-        replace(world, policy=policy, profile=profile, seed=one)
-        for policy in policies
+        replace(world, policy=policy, profile=profile, seed=seed)
+        for policy in names_in(arguments.policies, POLICIES)
         for profile in shares
-        for one in seeds
+        for seed in seeds
     ]
-    for one in worlds:
-        check(one)
-    fleets = _simulated(worlds, shares, jobs)
-    report = _report(fleets, seeds)
-    if arguments.json:
-        print(json.dumps(report))
-    else:
-        print("\n".join(columns([HEADINGS, *map(_cells, report["policies"])])))
-    return _write(arguments, report, fleets)
+    check(worlds[0])
+    lived = _lived(arguments, worlds, shares)
+    made = report(lived.sketch)
+    heading = _heading(arguments, sum(shares.values()), world.days, len(seeds))
+    results = of_sketch(lived.sketch, made)
+    code = show(arguments, heading, lambda: _table(lived.sketch), results)
+    if arguments.log is None:
+        return code
+    return written(arguments.log, lambda path: path.write_bytes(lived.log), "--log") or code
 
 
-def _simulated(worlds: Sequence[World], shares: dict[str, int], jobs: int) -> list[Fleet]:
-    """One fleet for each policy and profile, its seeds added up."""
-    whole: dict[tuple[str, str], Fleet] = {}
-    with interruptible(), ProcessPoolExecutor(jobs) as pool:
-        for profile, clients in shares.items():
-            chosen = [world for world in worlds if world.profile == profile]
-            for one in simulate(chosen, clients, pool):
-                key = (one.policy, one.profile)
-                whole[key] = whole[key] + one if key in whole else one
-    return [whole[key] for key in dict.fromkeys((w.policy, w.profile) for w in worlds)]
+def _check_log(path: Path | None, out: Path | None) -> None:
+    if path is None:
+        return
+    if out is not None and path.absolute() == out.absolute():
+        raise ConfigError(f"--out and --log both name {path}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--log {path}: there is no folder {path.parent}")
 
 
-def _report(fleets: Sequence[Fleet], seeds: range) -> dict[str, Any]:
-    rows: list[dict[str, Any]] = []
-    for policy in dict.fromkeys(one.policy for one in fleets):
-        ours = [one for one in fleets if one.policy == policy]
-        rows.extend(one.as_dict() for one in ours)
-        if len(ours) > 1:
-            rows.append(mixed(ours))
-    report = {"seed": seeds[0], "policies": rows}
-    return report if len(seeds) == 1 else {**report, "seeds": len(seeds)}
+def _lived(arguments: argparse.Namespace, worlds: Sequence[World], shares: dict[str, int]) -> Lived:
+    clients = sum(shares[world.profile] for world in worlds)
+    with runner_of(arguments) as run, Progress(clients, arguments.progress) as progress:
+        return collect(
+            shards_of(worlds, shares),
+            run,
+            lambda shard: progress.advance(
+                shard.clients, f"{shard.world.policy}, {shard.world.profile}"
+            ),
+        )
 
 
-def _write(arguments: argparse.Namespace, report: dict[str, Any], fleets: Sequence[Fleet]) -> int:
-    path = arguments.out
-    try:
-        if path is not None and path.suffix == ".json":
-            path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        elif path is not None:
-            with path.open("w", encoding="utf-8", newline="") as file:
-                table = csv.DictWriter(file, _flat(report["policies"][0]))
-                table.writeheader()
-                table.writerows(map(_flat, report["policies"]))
-        path = arguments.log
-        if path is not None:
-            path.write_bytes(b"".join(one.log for one in fleets))
-    except OSError as error:
-        print(f"steadwire: {path}: {error.strerror}", file=sys.stderr)
-        return UNWRITTEN
-    return OK
+def _heading(arguments: argparse.Namespace, clients: int, days: float, seeds: int) -> str:
+    many = f" of each of {seeds} seeds" if seeds > 1 else ""
+    over = f"the {seeds} seeds" if seeds > 1 else "the clients"
+    return (
+        f"{clients:,} clients{many}, {days:g} days, profile {arguments.profile}; "
+        f"± is half of the 95 % interval over {over}"
+    )
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in row.items():
-        if isinstance(value, dict):
-            flat.update({f"{key}_{inner}": one for inner, one in value.items()})
-        else:
-            flat[key] = value
-    return flat
+def _table(sketch: Sketch) -> list[list[str]]:
+    return [list(HEADINGS), *(list(_cells(row)) for row in rows(sketch))]
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    within = "" if row["ci95_pct"] is None else f" ± {row['ci95_pct']:.4f}"
-    spreads = [
-        "-" if value is None else f"{value:.2f}"
-        for name in ("detect_s", "silent_detect_s", "restore_s")
-        for value in row[name].values()
-    ]
-    return [
-        *(row["name"], row["profile"], f"{row['reliability_pct']:.4f}{within}"),
-        f"{row['lost_s_per_day']:.1f}",
-        *spreads,
-        f"{row['false_alarms_per_day']:.2f}",
-        f"{row['late_pct']:.2f}",
-        str(row["lost_messages"]),
-        f"{row['heartbeat_bytes_per_day'] / 1024:.0f}",
-    ]
+def _cells(row: dict[str, Any]) -> Iterator[str]:
+    within = row.get("ci95", {})
+    yield from (row["name"], row["profile"])
+    yield _cell(row["reliability_pct"], row["ci95_pct"], 4)
+    yield _cell(row["lost_s_per_day"], None, 1)
+    for name in ("detect_s", "silent_detect_s", "restore_s"):
+        for part, value in row[name].items():
+            yield _cell(value, within.get(name, {}).get(part), 2)
+    for name in ("false_alarms_per_day", "late_pct"):
+        yield _cell(row[name], within.get(name), 2)
+    yield str(row["lost_messages"])
+    yield _cell(row["heartbeat_bytes_per_day"] / 1024, None, 0)
 
 
-def _chosen(text: str) -> list[str]:
-    if text == "all":
-        return list(POLICIES)
-    return names_in(text, POLICIES)
+def _cell(value: float | None, within: float | None, decimals: int) -> str:
+    if value is None:
+        return "-"
+    text = f"{value:.{decimals}f}"
+    return text if within is None else f"{text} ± {within:.{decimals}f}"
 
 
 def _days(text: str) -> float:
     try:
-        return float(text)
+        days = float(text)
     except ValueError:
-        raise ConfigError(f"--days must be a number, not {text!r}") from None
-
-
-def _whole(text: str, option: str, least: int, most: int) -> int:
-    number = int(text) if text.isascii() and text.isdigit() else least - 1
-    if not least <= number <= most:
-        raise ConfigError(
-            f"{option} must be a whole number from {least:,} to {most:,}, not {text!r}"
-        )
-    return number
+        raise ConfigError(f"--days must be a number, not {text[:40]!r}") from None
+    if not 0 < days <= DAYS_MAX:
+        raise ConfigError(f"--days must be more than 0 and at most {DAYS_MAX}, not {text[:40]!r}")
+    return days

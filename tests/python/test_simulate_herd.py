@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -173,37 +170,6 @@ def test_csv_and_json_hold_what_was_lived(tmp_path: Path, capsys: Capture) -> No
     assert [int(row["second"]) for row in rows] == list(range(len(rows)))
 
 
-def test_parquet_holds_what_csv_holds(tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
-    paths = [tmp_path / "herd.csv", tmp_path / "herd.parquet"]
-    for path in paths:
-        assert run(*SMALL, "--policies", "steadwire,fixed", "--out", str(path)) == 0
-    with paths[0].open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    found = parquet.read_table(paths[1]).to_pylist()
-    assert [{name: str(value) for name, value in row.items()} for row in found] == rows
-
-
-def test_a_picture_is_a_picture(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    path = tmp_path / "herd.png"
-    assert run(*SMALL, "--policies", "steadwire,signalr", "--out", str(path)) == 0
-    assert path.read_bytes().startswith(b"\x89PNG\r\n")
-
-
-@pytest.mark.parametrize(
-    ("suffix", "package"), [("parquet", "pyarrow.parquet"), ("png", "matplotlib.figure")]
-)
-def test_a_missing_extra_is_named_before_the_work(
-    suffix: str, package: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    path = tmp_path / f"herd.{suffix}"
-    assert run("--clients", "10000000", "--capacity", "1000", "--out", str(path)) == 2
-    assert 'pip install "steadwire[sim]"' in capsys.readouterr().err
-    assert not path.exists()
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -218,6 +184,9 @@ def test_a_missing_extra_is_named_before_the_work(
         (["--seed", "-1"], "--seed must be"),
         (["--policies", "fixed,foo"], "'foo' is none of steadwire"),
         (["--policies", ","], "names none of"),
+        (["--policies", "all,grpc"], "'all' is none of steadwire"),
+        (["--jobs", "0"], "--jobs must be a whole number from 1 to 1,024"),
+        (["--scheduler", "127.0.0.1:8786"], "a scheduler is for dask"),
         (["--out", "herd.txt"], "must end with .csv, .json, .parquet, .png"),
         (["--out", "no/such/folder/herd.csv"], "there is no folder"),
     ],
@@ -235,24 +204,6 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path: Path, capsys: Capture) 
     folder.mkdir()
     assert run(*SMALL, "--policies", "fixed", "--out", str(folder)) == 1
     assert "Is a directory" in capsys.readouterr().err
-
-
-def test_progress_is_for_terminals_only() -> None:
-    command = [sys.executable, "-m", "steadwire", "simulate", "herd", *SMALL]
-    ours, theirs = os.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as terminal:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=False
-        )
-        os.close(theirs)
-        shown = b""
-        with pytest.raises(OSError):
-            while True:
-                shown += terminal.read(1 << 16)
-    assert done.returncode == 0
-    assert b"12 of 12: websockets" in shown
-    quiet = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    assert quiet.stderr == b"" and quiet.stdout == done.stdout
 
 
 def test_policies_are_described() -> None:

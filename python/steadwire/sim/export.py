@@ -1,19 +1,62 @@
-"""Herds as files: JSON the report, CSV and Parquet what happened in each second, PNG a picture."""
+"""Results as files: JSON the report, CSV and Parquet a table, PNG and SVG a picture."""
 
 from __future__ import annotations
 
 import csv
 import importlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from steadwire.errors import ConfigError
+from steadwire.sim import pictures
 from steadwire.sim.herd import Herd
+from steadwire.sim.report import rows
+from steadwire.sim.sketch import Sketch
 
-COLUMNS = ("policy", "seed", "second", "attempts", "reconnected")
-NEEDED = {".parquet": ("pyarrow", "pyarrow.parquet"), ".png": ("matplotlib", "matplotlib.figure")}
+TEXT, WHOLE, NUMBER = "string", "uint64", "float64"
+"""What a column holds, by Arrow's names."""
+
+HERD_COLUMNS = {
+    "policy": TEXT,
+    **dict.fromkeys(("seed", "second", "attempts", "reconnected"), WHOLE),
+}
+NEEDED = {
+    ".parquet": ("pyarrow", "pyarrow.parquet"),
+    ".png": ("matplotlib", "matplotlib.figure"),
+    ".svg": ("matplotlib", "matplotlib.figure"),
+}
+
+
+class Results(NamedTuple):
+    """What a world of `simulate` can write."""
+
+    report: dict[str, Any]
+    columns: dict[str, str]
+    """Name and content of each column of the table."""
+    rows: Sequence[Sequence[Any]]
+    draw: Callable[[], Any]
+    """Makes the picture, a figure of matplotlib."""
+
+
+def of_herds(herds: Sequence[Herd], report: dict[str, Any]) -> Results:
+    """The table has what happened in each second."""
+    table = [
+        (herd.policy, herd.seed, second, attempts, reconnected)
+        for herd in herds
+        for second, (attempts, reconnected) in enumerate(herd.seconds)
+    ]
+    return Results(report, HERD_COLUMNS, table, lambda: pictures.herds(herds))
+
+
+def of_sketch(sketch: Sketch, report: dict[str, Any]) -> Results:
+    """The table has every figure of each policy and profile."""
+    flat = [_flat(row) for row in rows(sketch)]
+    columns = {name: _content(value) for name, value in flat[0].items()}
+    return Results(
+        report, columns, [list(row.values()) for row in flat], lambda: pictures.fleets(sketch)
+    )
 
 
 def check_target(path: Path) -> None:
@@ -26,9 +69,9 @@ def check_target(path: Path) -> None:
         _needed(path.suffix)
 
 
-def write(path: Path, herds: Sequence[Herd], report: dict[str, Any]) -> None:
+def write(path: Path, results: Results) -> None:
     """Writes the file that the name asks for; OSError."""
-    WRITERS[path.suffix](path, herds, report)
+    WRITERS[path.suffix](path, results)
 
 
 def _needed(suffix: str) -> Any:
@@ -42,60 +85,55 @@ def _needed(suffix: str) -> Any:
         ) from None
 
 
-def _rows(herds: Sequence[Herd]) -> Iterator[tuple[str, int, int, int, int]]:
-    for herd in herds:
-        for second, (attempts, reconnected) in enumerate(herd.seconds):
-            yield herd.policy, herd.seed, second, attempts, reconnected
+def _flat(row: dict[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{before}{key}_")
+        else:
+            flat[before + key] = value
+    return flat
 
 
-def _json(path: Path, _herds: Sequence[Herd], report: dict[str, Any]) -> None:
-    path.write_text(json.dumps(report) + "\n", encoding="utf-8")
+def _content(value: Any) -> str:
+    return TEXT if isinstance(value, str) else WHOLE if isinstance(value, int) else NUMBER
 
 
-def _csv(path: Path, herds: Sequence[Herd], _report: dict[str, Any]) -> None:
+def _json(path: Path, results: Results) -> None:
+    path.write_text(json.dumps(results.report) + "\n", encoding="utf-8")
+
+
+def _csv(path: Path, results: Results) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(_rows(herds))
+        writer.writerow(results.columns)
+        writer.writerows(results.rows)
 
 
-def _parquet(path: Path, herds: Sequence[Herd], _report: dict[str, Any]) -> None:
+def _parquet(path: Path, results: Results) -> None:
     parquet = _needed(".parquet")
     pyarrow = importlib.import_module("pyarrow")
-    kinds = [pyarrow.string(), *[pyarrow.uint64()] * 4]
-    schema = pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
-    columns = list(zip(*_rows(herds), strict=True)) or [()] * len(COLUMNS)
-    table = dict(zip(COLUMNS, map(list, columns), strict=True))
-    parquet.write_table(pyarrow.table(table, schema=schema), path)
+    schema = pyarrow.schema(
+        [(name, pyarrow.type_for_alias(content)) for name, content in results.columns.items()]
+    )
+    columns: Iterable[Sequence[Any]] = zip(*results.rows, strict=True)
+    table = dict(zip(results.columns, columns, strict=True)) if results.rows else {}
+    lists = {name: list(table.get(name, ())) for name in results.columns}
+    parquet.write_table(pyarrow.table(lists, schema=schema), path)
 
 
-def _png(path: Path, herds: Sequence[Herd], _report: dict[str, Any]) -> None:
-    """The first seed of each policy: what the server met, and who was back."""
-    figure = _needed(".png").Figure(figsize=(10, 7), layout="constrained")
-    above, below = figure.subplots(2, sharex=True)
-    firsts = {herd.policy: herd for herd in reversed(herds)}
-    for number, (policy, herd) in enumerate(reversed(firsts.items())):
-        style: dict[str, Any] = {"color": f"C{number % 10}", "label": policy, "linewidth": 1}
-        if number >= 10:
-            style["linestyle"] = "--"
-        if policy.startswith("steadwire"):
-            style.update(linewidth=2.5, zorder=3)
-        back = 0
-        share = [100.0 * (back := back + row[1]) / herd.clients for row in herd.seconds]
-        above.plot([row[0] / herd.capacity for row in herd.seconds], **style)
-        below.plot(share, **style)
-    above.axhline(1.0, color="black", linewidth=0.8)
-    above.set(yscale="symlog", ylabel="attempts in a second / capacity")
-    above.set_ylim(bottom=0)
-    below.set(ylabel="reconnected, %", xlabel="seconds after the drop")
-    below.set_xlim(0, max(min(h.t99_s or h.stop_s, 5 * h.optimum_s + 10) for h in herds))
-    below.legend(ncols=3, fontsize="small")
-    figure.savefig(path)
+def _picture(path: Path, results: Results) -> None:
+    """The same bytes for the same results: no date, no chance in the names of SVG's parts."""
+    style = importlib.import_module("matplotlib").rc_context({"svg.hashsalt": "steadwire"})
+    with style:
+        metadata = {"Date": None} if path.suffix == ".svg" else {}
+        results.draw().savefig(path, metadata=metadata)
 
 
-WRITERS: dict[str, Callable[[Path, Sequence[Herd], dict[str, Any]], None]] = {
+WRITERS: dict[str, Callable[[Path, Results], None]] = {
     ".csv": _csv,
     ".json": _json,
     ".parquet": _parquet,
-    ".png": _png,
+    ".png": _picture,
+    ".svg": _picture,
 }

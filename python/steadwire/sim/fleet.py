@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from steadwire import _core
 from steadwire._units import Duration, milliseconds, seconds
 from steadwire.errors import ConfigError
 
-POLICIES, PROFILES, _COUNTS, _HISTOGRAMS, _BUCKETS_US = _core.fleet_lists()
+OURS, NOHINT = "steadwire", "steadwire-nohint"
+_POLICIES, PROFILES, _COUNTS, _HISTOGRAMS, BUCKETS_US = _core.fleet_lists()
+POLICIES = [OURS, NOHINT, *(name for name in _POLICIES if name != OURS)]
+"""`steadwire-nohint` is the same engine, told nothing: neither by the system nor by the server."""
 COUNTS = {name: place for place, (name, _text) in enumerate(_COUNTS)}
 HISTOGRAMS = {name: place for place, (name, _text) in enumerate(_HISTOGRAMS)}
+INTERVAL_MS = (100, 3_600_000)
+"""What `heartbeat_interval` can be."""
 MIX = "mix"
 LEARNT = 2**64 - 1
 SHARES = {"mobile": 2, "desktop": 2, "bot": 1}
@@ -27,6 +31,10 @@ SHARES = {"mobile": 2, "desktop": 2, "bot": 1}
 _LOSS_UNIT_PCT = 100 / 10_000_000
 _APART = 2**32
 """Clients of different profiles never share random numbers."""
+CLIENTS_MAX = 10_000_000
+DAYS_MAX = 3660
+STEPS_MAX = 2_000_000
+RTT_US_MAX = 3_600_000_000
 
 Step = tuple[int, int, int, bool]
 """From this microsecond on: round trip in us (0: the profile's), address, whether it is up."""
@@ -60,22 +68,25 @@ class Fleet:
 
     def per_day(self, name: str) -> float:
         """A sum by client and day."""
-        return self.count(name) / (self.count("total_us") / 86_400e6)
+        days = self.count("total_us") / 86_400e6
+        return self.count(name) / days if days else 0.0
 
     @property
-    def reliability_pct(self) -> float:
-        """Time with service, of the time in which the path was usable."""
-        return 100 - 100 * self.count("lost_us") / self.count("usable_us")
+    def reliability_pct(self) -> float | None:
+        """Time with service, of the time in which the path was usable; None: it never was."""
+        usable = self.count("usable_us")
+        return 100 - 100 * self.count("lost_us") / usable if usable else None
 
     @property
-    def uptime_pct(self) -> float:
+    def uptime_pct(self) -> float | None:
         """Time with service, of all time awake: the network's own outages count too."""
-        served = self.count("usable_us") - self.count("lost_us")
-        return 100 * served / self.count("total_us")
+        served, total = self.count("usable_us") - self.count("lost_us"), self.count("total_us")
+        return 100 * served / total if total else None
 
     @property
     def ci95_pct(self) -> float | None:
-        """Half of the interval of 95 % around the mean over clients; None for a single client."""
+        """Half of the 95 % interval of `reliability_pct`, from the spread of its clients; None for
+        a single one. `report` takes the spread of the seeds where there are several."""
         clients = self.count("clients")
         if clients < 2:
             return None
@@ -90,15 +101,19 @@ class Fleet:
             return Spread(None, None)
         return Spread(self.count(f"{name}_us") / number / 1e6, self.quantile(name, 0.99))
 
+    def histogram(self, name: str) -> tuple[int, ...]:
+        """How many times lay in each bucket; it begins at its place of `BUCKETS_US`."""
+        start = len(COUNTS) + HISTOGRAMS[name] * len(BUCKETS_US)
+        return self.values[start : start + len(BUCKETS_US)]
+
     def quantile(self, name: str, part: float) -> float | None:
         """The end of the bucket in which it lies: at most 1.6 % or 1 ms too much."""
-        start = len(COUNTS) + HISTOGRAMS[name] * len(_BUCKETS_US)
-        buckets = self.values[start : start + len(_BUCKETS_US)]
+        buckets = self.histogram(name)
         wanted, seen = part * sum(buckets), 0
         for bucket, number in enumerate(buckets[:-1]):
             seen += number
             if number and seen >= wanted:
-                return _BUCKETS_US[bucket + 1] / 1e6
+                return BUCKETS_US[bucket + 1] / 1e6
         return None
 
     def as_dict(self) -> dict[str, Any]:
@@ -125,6 +140,23 @@ class Fleet:
         }
 
 
+class Setting(TypedDict, total=False):
+    """What a world can be asked to be; all of it can be left out."""
+
+    days: float
+    profile: str
+    policy: str
+    interval: Duration | None
+    """Of the heartbeat; None: the policy's own."""
+    seed: int
+    hints: bool
+    drain: bool
+    hedge: bool
+    event_level: bool
+    steps: Sequence[Step] | None
+    """A recorded path in place of every fault; see `load`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What all clients of a fleet share."""
@@ -147,9 +179,10 @@ class World:
     """A recorded path in place of every fault."""
 
     def run(self, first: int, count: int) -> Fleet:
-        """Clients first .. first + count - 1."""
+        """Clients first .. first + count - 1, without the GIL."""
+        is_told = self.policy != NOHINT
         values, log = _core.fleet_run(
-            self.policy,
+            self.policy if is_told else OURS,
             self.profile,
             self.seed,
             max(1, round(self.days * 86_400)),
@@ -157,8 +190,8 @@ class World:
             self.idle_interval_ms,
             PROFILES.index(self.profile) * _APART + first,
             count,
-            not self.hints,
-            not self.drain,
+            not (self.hints and is_told),
+            not (self.drain and is_told),
             not self.hedge,
             self.log,
             self.event_level,
@@ -173,18 +206,37 @@ def check(world: World) -> None:
         raise ConfigError(f"policy {world.policy!r} is none of {', '.join(POLICIES)}")
     if world.profile not in PROFILES:
         raise ConfigError(f"profile {world.profile!r} is none of {', '.join(PROFILES)}, {MIX}")
-    if not 0 < world.days <= 3660:
-        raise ConfigError(f"days must be more than 0 and at most 3660, not {world.days}")
+    if not 0 < world.days <= DAYS_MAX:
+        raise ConfigError(f"days must be more than 0 and at most {DAYS_MAX}, not {world.days}")
     if not 0 <= world.seed < 2**64:
         raise ConfigError(f"seed must be from 0 to 2**64 - 1, not {world.seed}")
+    if world.interval_ms and not INTERVAL_MS[0] <= world.interval_ms <= INTERVAL_MS[1]:
+        raise ConfigError(f"interval must be from 100 ms to 1 h, not {world.interval_ms:,} ms")
+    if world.steps is not None:
+        _check_steps(world.steps)
 
 
-def fleet(
+def _check_steps(steps: Sequence[Step]) -> None:
+    if not 0 < len(steps) <= STEPS_MAX:
+        raise ConfigError(f"steps must be 1 to {STEPS_MAX:,}, not {len(steps):,}")
+    before = 0
+    for number, (at_us, rtt_us, address, _is_up) in enumerate(steps):
+        if not before <= at_us <= DAYS_MAX * 86_400_000_000:
+            raise ConfigError(
+                f"step {number}: its time, {at_us} us, is before the last or too late"
+            )
+        if not 0 <= rtt_us <= RTT_US_MAX or not 0 <= address < 2**32:
+            raise ConfigError(
+                f"step {number}: a round trip of an hour at most, an address of 32 bits"
+            )
+        before = at_us
+
+
+def world_of(
     *,
-    clients: int = 10,
     days: float = 90.0,
     profile: str = "mobile",
-    policy: str = "steadwire",
+    policy: str = OURS,
     interval: Duration | None = None,
     idle_interval: Duration | None = None,
     seed: int = 1,
@@ -193,8 +245,8 @@ def fleet(
     hedge: bool = True,
     event_level: bool = False,
     steps: Sequence[Step] | None = None,
-) -> Fleet:
-    """Simulates clients of one profile, in this thread."""
+) -> World:
+    """A world that can be simulated; ConfigError."""
     world = World(
         policy=policy,
         profile=profile,
@@ -209,9 +261,22 @@ def fleet(
         steps=None if steps is None else tuple(steps),
     )
     check(world)
-    if clients < 1:
-        raise ConfigError(f"clients must be at least 1, not {clients}")
-    return world.run(0, clients)
+    return world
+
+
+def fleet(*, clients: int = 10, **world: Unpack[Setting]) -> Fleet:
+    """Simulates clients of one profile, in this thread."""
+    made = world_of(**world)
+    return made.run(0, count_of(clients))
+
+
+def count_of(clients: int) -> int:
+    """So many clients, checked."""
+    if isinstance(clients, bool) or not isinstance(clients, int):
+        raise ConfigError(f"clients must be a whole number, not {clients!r}")
+    if not 1 <= clients <= CLIENTS_MAX:
+        raise ConfigError(f"clients must be at least 1 and at most {CLIENTS_MAX:,}, not {clients}")
+    return clients
 
 
 def interval_of(interval: Duration | None) -> int:
@@ -238,32 +303,3 @@ def parts(profile: str, clients: int) -> dict[str, int]:
     counts = {name: clients * share // whole for name, share in SHARES.items()}
     counts["mobile"] += clients - sum(counts.values())
     return {name: count for name, count in counts.items() if count}
-
-
-def simulate(
-    worlds: Sequence[World], clients: int, executor: Executor, shard: int = 5
-) -> Iterator[Fleet]:
-    """One fleet for each world, in their order; their parts run wherever the executor likes."""
-    runs: list[list[Future[Fleet]]] = [
-        [
-            executor.submit(world.run, first, min(shard, clients - first))
-            for first in range(0, clients, shard)
-        ]
-        for world in worlds
-    ]
-    for futures in runs:
-        whole = futures[0].result()
-        for future in futures[1:]:
-            whole += future.result()
-        yield whole
-
-
-def mixed(fleets: Sequence[Fleet]) -> dict[str, Any]:
-    """The report of several profiles of one policy together."""
-    whole = Fleet(fleets[0].policy, MIX, fleets[0].values)
-    for one in fleets[1:]:
-        whole += replace(one, profile=MIX, log=b"")
-    clients = whole.count("clients")
-    row = whole.as_dict()
-    errors = [((one.ci95_pct or 0) * one.count("clients") / clients) ** 2 for one in fleets]
-    return {**row, "ci95_pct": math.sqrt(sum(errors)) or None}

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steadwire.errors import ConfigError
-from steadwire.sim.fleet import Step
+from steadwire.sim.fleet import DAYS_MAX, RTT_US_MAX, STEPS_MAX, Step
 
 GAP_US = 1_000_000
 """Silence of so long is a gap."""
 
+BYTES_MAX = 64 << 20
+
 _MS = 1_000
+_US_MAX = DAYS_MAX * 86_400_000_000
 _REPLY = re.compile(
     r"(?:\[(?P<at>\d+\.\d+)\] )?\d+ bytes from .*icmp_seq=(?P<number>\d+) .*time=(?P<rtt>[\d.]+) ms"
 )
@@ -45,8 +48,15 @@ class Trace:
         return sum(not is_up for _at, _rtt, _address, is_up in self.steps)
 
     def repeated(self, days: float) -> tuple[Step, ...]:
-        """Again and again, for so many days."""
+        """Again and again, for so many days; TraceError where that is more than can be held."""
+        if not 0 < days <= DAYS_MAX:
+            raise TraceError(f"{self.name}: days must be more than 0 and at most {DAYS_MAX}")
         times = max(1, -(-round(days * 86_400e6) // self.us))
+        if times * len(self.steps) > STEPS_MAX:
+            raise TraceError(
+                f"{self.name}: {days:g} days of it are {times * len(self.steps):,} steps, and "
+                f"{STEPS_MAX:,} can be held; ask for fewer days"
+            )
         return tuple(
             (at + turn * self.us, rtt, address, is_up)
             for turn in range(times)
@@ -57,9 +67,13 @@ class Trace:
 def load(path: Path) -> Trace:
     """A mahimahi trace or the output of `ping`, whichever the first line is of."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open("rb") as file:
+            data = file.read(BYTES_MAX + 1)
+        lines = data.decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TraceError(f"{path}: {error}") from error
+    if len(data) > BYTES_MAX:
+        raise TraceError(f"{path}: a trace has at most {BYTES_MAX >> 20} MiB; cut it")
     first = next((line for line in lines if line.strip()), None)
     if first is None:
         raise TraceError(f"{path}: the file is empty")
@@ -80,9 +94,11 @@ def _mahimahi(path: Path, lines: Iterable[str]) -> Trace:
         text = line.strip()
         if not text.isascii() or not text.isdigit():
             raise _refuse(
-                path, number, f"a whole number of milliseconds was expected, not {text!r}"
+                path, number, f"a whole number of milliseconds was expected, not {text[:40]!r}"
             )
-        at = int(text) * _MS
+        at = int(text[:20]) * _MS
+        if at > _US_MAX:
+            raise _refuse(path, number, f"{text[:40]} ms are more than {DAYS_MAX} days")
         if moments and at < moments[-1]:
             raise _refuse(path, number, f"time goes back, from {moments[-1] // _MS} to {text} ms")
         moments.append(at)
@@ -98,17 +114,23 @@ def _ping(path: Path, lines: Iterable[str]) -> Trace:
         if match is None:
             if _AROUND.fullmatch(line.strip()) or _LOST.fullmatch(line.strip()):
                 continue
-            raise _refuse(path, number, f"no line of ping: {line.strip()!r}")
-        if "(DUP!)" in line or int(match["number"]) <= last:
+            raise _refuse(path, number, f"no line of ping: {line.strip()[:80]!r}")
+        reply = int(match["number"][:20])
+        if "(DUP!)" in line or reply <= last:
             raise _refuse(path, number, f"reply {match['number']} comes after reply {last}")
-        last = int(match["number"])
+        last = reply
         try:
-            rtt = round(float(match["rtt"]) * _MS)
+            rtt = round(min(float(match["rtt"]), 1e9) * _MS)
             now = float(match["at"]) if match["at"] else float(last)
         except ValueError:
             raise _refuse(path, number, f"{match['rtt']!r} is no time") from None
         start = start if replies else now
-        replies.append((round((now - start) * 1e6), rtt))
+        at = round(min(now - start, 1e12) * 1e6)
+        if at > _US_MAX or rtt > RTT_US_MAX:
+            raise _refuse(
+                path, number, f"more than {DAYS_MAX} days of time, or an hour of round trip"
+            )
+        replies.append((at, rtt))
         if len(replies) > 1 and replies[-1][0] < replies[-2][0]:
             raise _refuse(path, number, "time goes back")
     if len(replies) < 2:
