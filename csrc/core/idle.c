@@ -4,7 +4,7 @@
 #define MEMORY (7 * 24 * 3600 * STWI_S)
 #define PROXY_BOUND_MAX (90 * STWI_S) /* a search by steps finds its 60 s so late at the latest */
 
-enum { LIVES_FOR_STEP = 3, TRIALS = 3, DEATHS = 2, BEYOND = 2 };
+enum { LIVES_FOR_STEP = 3, TRIALS = 3, DEATHS = 2, BEYOND = 2, EDGE = 4 };
 
 /* Intervals vary by 15 % from link to link. */
 static uint64_t about(uint64_t ns) {
@@ -37,6 +37,11 @@ static void forget_doubt(struct stwi_idle *idle) {
   idle->deaths = idle->trials = 0;
 }
 
+static void forget_edge(struct stwi_idle *idle) {
+  idle->edge_ns = 0;
+  idle->edge_deaths = 0;
+}
+
 /* Networks change: after a while a bound is tried again. */
 static void forget_old(struct stwi_idle *idle, stwi_time now) {
   if (idle->bound_ns != 0 && now - idle->bound_at >= MEMORY)
@@ -66,6 +71,8 @@ void stwi_idle_lived(struct stwi_idle *idle, uint64_t idle_ns, stwi_time now) {
     if (idle->trials - idle->deaths > TRIALS - DEATHS || idle->doubt_ns <= idle->lived_ns)
       forget_doubt(idle);
   }
+  if (idle->edge_ns != 0 && idle_ns >= idle->edge_ns)
+    forget_edge(idle);
   if (idle->bound_ns != 0 && idle_ns >= idle->bound_ns && ++idle->beyond >= BEYOND) {
     idle->bound_ns = 0;
     idle->beyond = 0;
@@ -73,20 +80,18 @@ void stwi_idle_lived(struct stwi_idle *idle, uint64_t idle_ns, stwi_time now) {
   count_life(idle, idle_ns);
 }
 
-static void set_bound(struct stwi_idle *idle, stwi_time now) {
-  idle->bound_ns = idle->doubt_ns;
+static void set_bound(struct stwi_idle *idle, uint64_t bound_ns, stwi_time now) {
+  idle->bound_ns = bound_ns;
   idle->bound_at = now;
   if (idle->lived_ns >= idle->bound_ns)
     idle->lived_ns = 0;
   forget_doubt(idle);
+  forget_edge(idle);
   idle->step_ns = stwi_idle_interval_ns(idle);
 }
 
-bool stwi_idle_died(struct stwi_idle *idle, uint64_t idle_ns, stwi_time now) {
-  forget_old(idle, now);
-  if (idle_ns < STWI_IDLE_SHORTEST)
-    return false;
-  idle->lives = idle->beyond = 0;
+/* At about the same time, nearly all that go so far: true once that is no chance. */
+static bool doubt(struct stwi_idle *idle, uint64_t idle_ns) {
   if (idle->doubt_ns == 0 || idle_ns < about(idle->doubt_ns)) {
     idle->doubt_ns = idle_ns;
     idle->deaths = idle->trials = 0;
@@ -94,9 +99,24 @@ bool stwi_idle_died(struct stwi_idle *idle, uint64_t idle_ns, stwi_time now) {
   idle->doubt_ns = least(idle->doubt_ns, idle_ns);
   idle->deaths++;
   idle->trials++;
-  if (idle->deaths < (idle->doubt_ns <= idle->lived_ns ? TRIALS : DEATHS))
+  return idle->deaths >= (idle->doubt_ns <= idle->lived_ns ? TRIALS : DEATHS);
+}
+
+/* All that go so far, if it is few: true once that is no chance. */
+static bool is_edge(struct stwi_idle *idle, uint64_t idle_ns) {
+  idle->edge_ns = idle->edge_ns == 0 ? idle_ns : least(idle->edge_ns, idle_ns);
+  return ++idle->edge_deaths >= EDGE;
+}
+
+bool stwi_idle_died(struct stwi_idle *idle, uint64_t idle_ns, stwi_time now) {
+  forget_old(idle, now);
+  if (idle_ns < STWI_IDLE_SHORTEST)
     return false;
-  set_bound(idle, now);
+  idle->lives = idle->beyond = 0;
+  const bool has_edge = is_edge(idle, idle_ns);
+  if (!doubt(idle, idle_ns) && !has_edge)
+    return false;
+  set_bound(idle, has_edge ? idle->edge_ns : idle->doubt_ns, now);
   return true;
 }
 

@@ -10,10 +10,10 @@
 
 #include "core/phi.h"
 
-/* Permille of the interval, drawn for each link: up to 1000, so that the interval is the longest
- * that a dead link goes without a question. */
-#define STWI_PULSE_JITTER_LEAST 850u
-#define STWI_PULSE_JITTER_DRAW 151u
+/* Permille of the interval, drawn for each link: up to 930, so that with the 1.2 s of the shortest
+ * T_soft a link that has died is in doubt within the 15 s of the usual interval. */
+#define STWI_PULSE_JITTER_LEAST 870u
+#define STWI_PULSE_JITTER_DRAW 61u
 
 /* A link on which nobody has talked for so long is a quiet one. */
 #define STWI_PULSE_QUIET_AFTER (60 * STWI_S)

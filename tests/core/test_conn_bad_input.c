@@ -174,7 +174,7 @@ static void a_session_that_ends_at_hello_comes_ever_less_often(void **unused) {
   (void)unused;
   server->refuses = STWI_REFUSE_BUSY;
   const uint32_t conn = world_open(world, session_config());
-  assert_in_range(attempts_in(MINUTE), 3, 12);
+  assert_in_range(attempts_in(MINUTE), 2, 12);
   assert_in_range(attempts_in(10 * MINUTE), 1, 25);
   const struct world_event *waiting = world_change(world, conn, STW_STATE_WAITING);
   assert_true(strlen(waiting->detail) > 0);

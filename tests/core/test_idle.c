@@ -76,12 +76,32 @@ static void what_links_have_lived_through_takes_three_deaths_in_a_row(void **unu
   lives(30 * STWI_S, 3);
   dies(28 * STWI_S);
   dies(28 * STWI_S);
-  lives(27 * STWI_S, 1);
+  lives(28 * STWI_S, 1);
   dies(28 * STWI_S);
   assert_false(dies(28 * STWI_S));
   assert_int_equal(idle->bound_ns, 0);
   assert_true(dies(28 * STWI_S));
   assert_int_equal(idle->bound_ns, 28 * STWI_S);
+}
+
+static void a_bound_that_kills_few_is_found_by_its_edge(void **unused) {
+  (void)unused;
+  lives(30 * STWI_S, 3);
+  for (unsigned i = 0; i < 3; i++) {
+    assert_false(dies((35 - i) * STWI_S));
+    lives(32 * STWI_S, 50);
+  }
+  assert_true(dies(34 * STWI_S));
+  assert_int_equal(idle->bound_ns, 33 * STWI_S);
+}
+
+static void one_life_beyond_it_and_it_is_no_edge(void **unused) {
+  (void)unused;
+  lives(30 * STWI_S, 3);
+  for (unsigned i = 0; i < 10; i++) {
+    assert_false(dies(29 * STWI_S));
+    lives(30 * STWI_S, 5);
+  }
 }
 
 static void short_silences_do_not_kill(void **unused) {
@@ -175,7 +195,8 @@ static void any_translator_is_found_with_few_deaths(void **unused) {
     idles = (struct stwi_idles){0};
     idle = stwi_idles_of(&idles, 1, T0);
     const uint64_t interval = settle(&random, 0, bound * STWI_S, &deaths);
-    if (deaths > 16 || interval > bound * STWI_S || interval < bound * STWI_S / 5 * 2)
+    const bool is_too_long = interval > bound * STWI_S / 100 * 101; /* nearer, it kills too few */
+    if (deaths > 16 || is_too_long || interval < bound * STWI_S / 5 * 2)
       if (bound > 8 && bound <= 270)
         fail_msg("bound %llu s: %u deaths, settled at %llu ms; seed %llu",
                  (unsigned long long)bound, deaths, (unsigned long long)(interval / STWI_MS),
@@ -207,6 +228,8 @@ int main(void) {
       IDLE_TEST(one_death_is_chance),
       IDLE_TEST(two_deaths_of_three_are_a_bound),
       IDLE_TEST(what_links_have_lived_through_takes_three_deaths_in_a_row),
+      IDLE_TEST(a_bound_that_kills_few_is_found_by_its_edge),
+      IDLE_TEST(one_life_beyond_it_and_it_is_no_edge),
       IDLE_TEST(short_silences_do_not_kill),
       IDLE_TEST(a_bound_of_a_minute_or_so_is_taken_for_a_proxy),
       IDLE_TEST(a_bound_that_is_lived_past_twice_was_none),
