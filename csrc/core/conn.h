@@ -236,6 +236,7 @@ void stwi_conn_drop_attempts(struct stwi_conn *conn);
 uint32_t stwi_conn_attempt_count(const struct stwi_conn *conn);
 void stwi_conn_commit(struct stwi_conn *conn);
 void stwi_conn_link_input(struct stwi_conn *conn, const struct stwi_input *input);
+uint32_t stwi_conn_endpoint_for(const struct stwi_conn *conn); /* that the next dial goes to */
 /* The next attempt goes to another server than this endpoint, where there is one. */
 void stwi_conn_next_endpoint(struct stwi_conn *conn, uint32_t left);
 /* A link is over.  Forgets it and moves the conn on. */

@@ -85,7 +85,7 @@ static void fill_dial(const struct stwi_conn *conn, uint32_t endpoint, struct st
 }
 
 /* Raced attempts take the endpoints in turn: one that is silent must not hold up the others. */
-static uint32_t endpoint_for(const struct stwi_conn *conn) {
+uint32_t stwi_conn_endpoint_for(const struct stwi_conn *conn) {
   if (conn->credentials.url.host != NULL)
     return conn->endpoint_at;
   uint32_t count = (uint32_t)conn->config->url_count;
@@ -98,7 +98,7 @@ static struct stwi_link *new_link(struct stwi_conn *conn) {
     return NULL;
   memset(link, 0, sizeof *link);
   link->gen = ++conn->gen;
-  link->endpoint = endpoint_for(conn);
+  link->endpoint = stwi_conn_endpoint_for(conn);
   link->round = conn->round;
   link->profile = &stwi_profile_plain;
   link->phase = STW_PHASE_DNS;

@@ -7,17 +7,17 @@ static bool is_due(const struct stwi_conn *conn, stwi_time at) {
   return at != 0 && at <= conn->core->now;
 }
 
-/* The endpoints' budgets have the last word: the next one with a token; without any the dial moves
- * to when there is one. */
+/* The endpoints' budgets have the last word: the next one with a token, from the one on that would
+ * be dialled; without any the dial moves to when there is one. */
 static bool budget_allows(struct stwi_conn *conn, stwi_time *at) {
   uint32_t count = (uint32_t)conn->config->url_count;
   stwi_time first = STWI_NEVER;
   for (uint32_t i = 0; i < count; i++) {
-    uint32_t index = (conn->endpoint_at + i) % count;
+    uint32_t index = (stwi_conn_endpoint_for(conn) + i) % count;
     struct stwi_endpoint *endpoint = conn->endpoints[index];
     stwi_time when;
     if (stwi_budget_allows(&endpoint->budget, endpoint->conns, conn->core->now, &when)) {
-      conn->endpoint_at = index;
+      conn->endpoint_at = (conn->endpoint_at + i) % count;
       return true;
     }
     if (when < first)
