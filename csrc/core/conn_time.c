@@ -104,7 +104,9 @@ static void attempt_timer(struct stwi_conn *conn, struct stwi_link *link) {
   if (!may_race(conn, link) || now - link->phase_since < STWI_ATTEMPT_SILENCE)
     return;
   link->has_raced = true;
-  stwi_conn_apply(conn, STWI_LINK_ATTEMPT_SILENT, conn->cause);
+  stwi_time later;
+  if (stwi_conn_is_live(conn) || budget_allows(conn, &later))
+    stwi_conn_apply(conn, STWI_LINK_ATTEMPT_SILENT, conn->cause);
 }
 
 static void attempt_timers(struct stwi_conn *conn) {

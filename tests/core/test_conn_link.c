@@ -421,6 +421,16 @@ static void each_server_is_asked_within_its_own_budget(void **unused) {
   assert_true(attempts_in(60 * STWI_S) <= 11 + 60 / 6);
 }
 
+/* Each of them is given up soon after it was joined by the next. */
+static void attempts_that_race_keep_to_the_budget(void **unused) {
+  (void)unused;
+  server->door = WORLD_DOOR_BLACKHOLE;
+  struct stwi_conn_config *config = world_config("a");
+  config->open_timeout_ns = 2 * STWI_S;
+  world_open(world, config);
+  assert_true(attempts_in(120 * STWI_S) <= 11 + 120 / 6);
+}
+
 static void hedges_are_budgeted(void **unused) {
   (void)unused;
   const uint32_t conn = open_online();
@@ -580,6 +590,7 @@ int main(void) {
       WORLD_TEST(kicking_does_not_break_the_budget),
       WORLD_TEST(kicking_does_not_push_the_next_attempt_away),
       WORLD_TEST(each_server_is_asked_within_its_own_budget),
+      WORLD_TEST(attempts_that_race_keep_to_the_budget),
       WORLD_TEST(hedges_are_budgeted),
       WORLD_TEST(hedge_off_dials_no_second_link),
       WORLD_TEST(where_one_login_is_allowed_hedging_stops),
