@@ -186,9 +186,19 @@ static stw_refusal judge(struct stwi_server *server, const struct stwi_sf_hello 
   return judge_numbers(server, hello);
 }
 
+/* Under the token of the WELCOME before the last one, which may have been lost, or may be what the
+ * client has read on another link, ahead of a HELLO that came late: it gets the last one again. */
+static bool is_repeat(const struct stwi_server *server, const struct stwi_sf_hello *hello) {
+  return server->has_old_token && hello->has_token &&
+         !are_same(hello->token, server->token, STWI_TOKEN_BYTES);
+}
+
 /* The token that the client has shown stays valid until it shows the new one. */
 static void rotate(struct stwi_server *server, const struct stwi_sf_hello *hello,
                    const stw_session_claim *claim) {
+  memcpy(server->sid, claim->random, sizeof server->sid);
+  if (is_repeat(server, hello))
+    return;
   if (hello->has_token) {
     memcpy(server->old_token, hello->token, STWI_TOKEN_BYTES);
     server->has_old_token = true;
@@ -197,7 +207,6 @@ static void rotate(struct stwi_server *server, const struct stwi_sf_hello *hello
     memcpy(server->old_token, server->token, STWI_TOKEN_BYTES);
     server->has_old_token = true;
   }
-  memcpy(server->sid, claim->random, sizeof server->sid);
   memcpy(server->token, claim->random + sizeof server->sid, STWI_TOKEN_BYTES);
 }
 
