@@ -1,17 +1,20 @@
-#include "world_inside.h"
+#include "sim/world_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_before(const struct world_wire *a, const struct world_wire *b) {
+static bool is_before(const struct stwi_world_wire *a, const struct stwi_world_wire *b) {
   return a->at < b->at || (a->at == b->at && a->order < b->order);
 }
 
-static void put(struct world *world, struct world_wire wire) {
-  if (world->wire_count == world->wire_capacity) {
-    world->wire_capacity = world->wire_capacity == 0 ? 64 : 2 * world->wire_capacity;
-    world->wires = realloc(world->wires, world->wire_capacity * sizeof *world->wires);
+static void put(struct stwi_world *world, struct stwi_world_wire wire) {
+  void *wires = world->wires;
+  if (!stwi_world_grow(world, &wires, world->wire_count, &world->wire_capacity,
+                       sizeof *world->wires)) {
+    free(wire.bytes);
+    return;
   }
+  world->wires = wires;
   size_t at = world->wire_count++;
   while (at > 0 && is_before(&wire, &world->wires[(at - 1) / 2])) {
     world->wires[at] = world->wires[(at - 1) / 2];
@@ -20,20 +23,20 @@ static void put(struct world *world, struct world_wire wire) {
   world->wires[at] = wire;
 }
 
-void world_wire_put(struct world *world, struct world_wire wire) {
+void stwi_world_wire_put(struct stwi_world *world, struct stwi_world_wire wire) {
   wire.order = world->wire_order++;
   put(world, wire);
 }
 
 /* Later, but still before what was sent after it. */
-static void put_again(struct world *world, struct world_wire *wire, stwi_time at) {
+static void put_again(struct stwi_world *world, struct stwi_world_wire *wire, stwi_time at) {
   wire->at = at;
   put(world, *wire);
   wire->bytes = NULL;
 }
 
-static void sink_last(struct world *world) {
-  const struct world_wire last = world->wires[--world->wire_count];
+static void sink_last(struct stwi_world *world) {
+  const struct stwi_world_wire last = world->wires[--world->wire_count];
   size_t at = 0;
   for (;;) {
     size_t child = 2 * at + 1;
@@ -50,7 +53,7 @@ static void sink_last(struct world *world) {
     world->wires[at] = last;
 }
 
-bool world_wire_take(struct world *world, struct world_wire *wire) {
+bool stwi_world_wire_take(struct stwi_world *world, struct stwi_world_wire *wire) {
   if (world->wire_count == 0 || world->wires[0].at > world->now)
     return false;
   *wire = world->wires[0];
@@ -58,29 +61,39 @@ bool world_wire_take(struct world *world, struct world_wire *wire) {
   return true;
 }
 
-stwi_time world_wire_first(const struct world *world) {
+void stwi_world_wire_hurry(struct stwi_world *world, uint64_t for_ns) {
+  for (size_t i = 0; i < world->wire_count; i++) { /* nobody changes places in the heap */
+    struct stwi_world_wire *wire = &world->wires[i];
+    wire->at = wire->at > world->now + for_ns ? wire->at - for_ns : world->now;
+  }
+}
+
+stwi_time stwi_world_wire_first(const struct stwi_world *world) {
   return world->wire_count == 0 ? STWI_NEVER : world->wires[0].at;
 }
 
-void world_to_core(struct world *world, struct world_link *link, const struct stwi_input *input,
-                   uint64_t after_ns) {
+void stwi_world_to_core(struct stwi_world *world, struct stwi_world_link *link,
+                        const struct stwi_input *input, uint64_t after_ns) {
   stwi_time at = world->now + after_ns;
   if (at < link->to_client_at)
     at = link->to_client_at;
   link->to_client_at = at;
-  struct world_wire wire = {.at = at, .kind = WORLD_TO_CORE, .link = link, .input = *input};
+  struct stwi_world_wire wire = {
+      .at = at, .kind = STWI_WORLD_TO_CORE, .link = link, .input = *input};
   wire.input.conn = link->conn;
   wire.input.link = link->gen;
   if (input->kind == STWI_IN_BYTES) {
     wire.size = input->u.bytes.size;
     wire.bytes = malloc(wire.size + 1);
+    if (!stwi_world_has(world, wire.bytes != NULL))
+      return;
     memcpy(wire.bytes, input->u.bytes.data, wire.size);
   }
-  world_wire_put(world, wire);
+  stwi_world_wire_put(world, wire);
 }
 
 /* Reading in pieces must give the same as reading at once. */
-static void give_bytes(struct world *world, struct world_wire *wire) {
+static void give_bytes(struct stwi_world *world, struct stwi_world_wire *wire) {
   size_t at = 0;
   while (at < wire->size && world->broken[0] == '\0') {
     size_t size = wire->size - at;
@@ -88,23 +101,25 @@ static void give_bytes(struct world *world, struct world_wire *wire) {
       size = 1 + (size_t)stwi_random_below(&world->random, size);
     /* of its own, so that a sanitizer sees a read past the step */
     uint8_t *piece = malloc(size);
+    if (!stwi_world_has(world, piece != NULL))
+      return;
     memcpy(piece, wire->bytes + at, size);
     struct stwi_input input = wire->input;
     input.u.bytes.data = piece;
     input.u.bytes.size = size;
-    world_step(world, &input, 1);
+    stwi_world_step(world, &input, 1);
     free(piece);
     at += size;
   }
 }
 
 /* Said by this machine, not by the peer. */
-static bool is_local(const struct world_wire *wire) {
+static bool is_local(const struct stwi_world_wire *wire) {
   return wire->input.kind == STWI_IN_WRITABLE || wire->input.kind == STWI_IN_LOOKED;
 }
 
-static bool reaches_core(const struct world *world, const struct world_wire *wire) {
-  const struct world_link *link = wire->link;
+static bool reaches_core(const struct stwi_world *world, const struct stwi_world_wire *wire) {
+  const struct stwi_world_link *link = wire->link;
   if (wire->input.kind == STWI_IN_DOWN)
     return !link->is_over || link->is_cut;
   if (link->is_over && !(world->has_late_inputs && link->is_cut))
@@ -112,10 +127,12 @@ static bool reaches_core(const struct world *world, const struct world_wire *wir
   return !link->eats_to_client || is_local(wire);
 }
 
-static void note(struct world_wire *wire) {
-  struct world_link *link = wire->link;
-  if (wire->input.kind == STWI_IN_READY)
+static void note(struct stwi_world *world, const struct stwi_world_wire *wire) {
+  struct stwi_world_link *link = wire->link;
+  if (wire->input.kind == STWI_IN_READY) {
     link->is_ready = true;
+    stwi_world_budget_give(world, link->server);
+  }
   if (wire->input.kind == STWI_IN_WRITABLE)
     link->is_writing = false;
   if (wire->input.kind == STWI_IN_BYTES && wire->size > 2 && wire->bytes[0] == 0x8a)
@@ -128,30 +145,32 @@ static void note(struct world_wire *wire) {
   link->server->has_been_mute |= is_end && !link->has_ponged;
 }
 
-static void leave_unread(struct world_wire *wire) {
-  struct world_link *link = wire->link;
-  if (link->unread_count == link->unread_capacity) {
-    link->unread_capacity = link->unread_capacity == 0 ? 16 : 2 * link->unread_capacity;
-    link->unread = realloc(link->unread, link->unread_capacity * sizeof *link->unread);
-  }
+static void leave_unread(struct stwi_world *world, struct stwi_world_wire *wire) {
+  struct stwi_world_link *link = wire->link;
+  void *unread = link->unread;
+  if (!stwi_world_grow(world, &unread, link->unread_count, &link->unread_capacity,
+                       sizeof *link->unread))
+    return;
+  link->unread = unread;
   link->unread[link->unread_count++] = *wire;
   wire->bytes = NULL;
 }
 
-void world_wire_unpause(struct world *world, struct world_link *link) {
+void stwi_world_wire_unpause(struct stwi_world *world, struct stwi_world_link *link) {
   for (size_t i = 0; i < link->unread_count; i++)
     put_again(world, &link->unread[i], world->now);
   link->unread_count = 0;
 }
 
-static void deliver_input(struct world *world, struct world_wire *wire) {
+static void deliver_input(struct stwi_world *world, struct stwi_world_wire *wire) {
   if (!reaches_core(world, wire))
     return;
   if (wire->link->is_paused && !wire->link->is_cut && !is_local(wire)) {
-    leave_unread(wire);
+    leave_unread(world, wire);
     return;
   }
-  note(wire);
+  world->faults[STW_EXPLORE_LATE] += wire->link->is_cut;
+  note(world, wire);
   if (wire->input.kind == STWI_IN_BYTES) {
     give_bytes(world, wire);
     return;
@@ -159,40 +178,44 @@ static void deliver_input(struct world *world, struct world_wire *wire) {
   char detail[] = "the path says so";
   if (wire->input.kind == STWI_IN_DOWN)
     wire->input.u.down.detail = detail;
-  world_step(world, &wire->input, 1);
+  stwi_world_step(world, &wire->input, 1);
 }
 
-static bool is_frozen(const struct world_wire *wire) {
-  return wire->kind != WORLD_TO_CORE && wire->link->server->frozen_until > wire->at;
+static bool is_frozen(const struct stwi_world_wire *wire) {
+  return wire->kind != STWI_WORLD_TO_CORE && wire->kind != STWI_WORLD_STORE &&
+         wire->link->server->frozen_until > wire->at;
 }
 
-void world_deliver(struct world *world, struct world_wire *wire) {
-  struct world_link *link = wire->link;
+void stwi_world_deliver(struct stwi_world *world, struct stwi_world_wire *wire) {
+  struct stwi_world_link *link = wire->link;
   if (is_frozen(wire)) {
     put_again(world, wire, link->server->frozen_until);
     return;
   }
   switch (wire->kind) {
-  case WORLD_TO_CORE:
+  case STWI_WORLD_TO_CORE:
     deliver_input(world, wire);
     break;
-  case WORLD_TO_SERVER:
+  case STWI_WORLD_TO_SERVER:
     if (!link->eats_to_server && !link->is_dead)
-      world_server_read(world, link, wire->bytes, wire->size);
+      stwi_world_server_read(world, link, wire->bytes, wire->size);
     else if (link->eats_to_server && link->swallowed_at == 0)
       link->swallowed_at = world->now;
     break;
-  case WORLD_AT_SERVER:
+  case STWI_WORLD_AT_SERVER:
     if (!link->is_cut)
-      world_at_door(world, link);
+      stwi_world_at_door(world, link);
     break;
-  case WORLD_TICK:
+  case STWI_WORLD_TICK:
     if (!link->is_dead)
-      world_session_tick(world, link);
+      stwi_world_session_tick(world, link);
     break;
-  case WORLD_GONE:
+  case STWI_WORLD_STORE:
+    stwi_world_store_due(world, wire->input.conn);
+    break;
+  case STWI_WORLD_GONE:
     if (!link->eats_to_server)
-      world_server_gone(link);
+      stwi_world_server_gone(link);
     break;
   }
 }
