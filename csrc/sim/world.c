@@ -107,7 +107,7 @@ void stwi_world_retire_links(struct stwi_world *world, struct stwi_world_conn *c
   while (conn->links != NULL) {
     struct stwi_world_link *link = conn->links;
     conn->links = link->next;
-    link->is_dead = true;
+    link->is_dead = link->is_retired = true;
     link->next = world->retired;
     world->retired = link;
   }

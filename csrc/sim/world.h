@@ -59,6 +59,8 @@ struct stwi_world_server {
   uint16_t close_code; /* of STWI_WORLD_PONG_CLOSE; 0: a reset */
   enum stwi_world_login login;
   bool has_echo;
+  bool throws_out; /* ends each link as soon as it is up, with this code; 0: a reset */
+  uint16_t throw_out_code;
   bool is_mute_to_close; /* never answers a CLOSE */
   const char *rejects;   /* a message with this text in it closes the link, NULL: none */
   uint16_t reject_code;
@@ -104,6 +106,8 @@ struct stwi_world_link {
   bool is_dead;       /* the server's end is gone */
   bool is_cut;        /* by the core: nothing may be written */
   bool is_down_due;   /* DOWN is on its way */
+  bool is_retired;    /* its process is dead: nothing reaches its core any more */
+  stwi_time ended_at; /* cut, or DOWN: 0: not yet */
   bool is_gone;       /* DOWN was given to the core: it may be named again */
   bool is_session;    /* speaks steadwire.v1 */
   bool is_optimistic; /* frames behind a HELLO that is refused are passed over */
@@ -136,7 +140,9 @@ struct stwi_world_link {
 struct stwi_world_message {
   uint32_t life;       /* of the conn, that sent it */
   uint32_t may_repeat; /* so often, as was told */
-  bool is_restored;    /* by the last process that began here */
+  bool is_standing; /* it was, when its process died */
+  bool is_restored;    /* by the last process that began here, */
+  bool is_letter;      /* ... as one of unknown fate, or dead: the host finds it in the outbox */
   bool is_doubtful;    /* it has survived a crash: nobody knows what was written of it */
   uint32_t received;   /* times at a server */
   uint32_t links;      /* at different links */
@@ -193,9 +199,11 @@ struct stwi_world_conn {
   stw_store_health health;
   bool is_dying;          /* its process is dead: it tells its store nothing more */
   bool has_sessions_only; /* every server keeps what it took: exactly once */
-  bool has_downgraded;    /* ... not any more */
-  bool has_admission;     /* the host keeps to the bounds of the outbox */
-  stwi_time close_by;     /* closed by then; 0: nobody has asked for it */
+  bool
+      may_forget; /* its store was full, or lost commits with the power: what it has told is lost */
+  bool has_downgraded; /* ... not any more */
+  bool has_admission;  /* the host keeps to the bounds of the outbox */
+  stwi_time close_by;  /* closed by then; 0: nobody has asked for it */
 };
 
 /* Lines of text; a world whose log is not on has none. */

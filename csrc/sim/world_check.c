@@ -50,6 +50,8 @@ static void check_state(struct stwi_world *world, uint32_t slot, const stw_event
   conn->state_ns[conn->state] += world->now - conn->since;
   conn->since = world->now;
   conn->state = to;
+  if (is_final(from))
+    conn->attempt = 0; /* it begins anew */
   if (to == STW_STATE_ONLINE && from == STW_STATE_CONNECTING)
     conn->online_at = world->now;
 }
@@ -70,7 +72,7 @@ static void check_received(struct stwi_world *world, uint32_t slot, const stw_ev
   for (uint64_t n = known + 1; n <= event->u.proof.upto; n++) {
     const struct stwi_world_message *message = &lane->messages[n - 1];
     if (message->received == 0 && !message->is_ended && !message->is_doubtful &&
-        !is_aside(stwi_world_inside(world, slot), at, n))
+        !world->conns[slot].may_forget && !is_aside(stwi_world_inside(world, slot), at, n))
       stwi_world_break(world, STW_RULE_PROOF, "conn %u claims that message %llu was received", slot,
                        (unsigned long long)n);
   }
@@ -106,7 +108,9 @@ static void check_proof(struct stwi_world *world, uint32_t slot, const stw_event
   if (event->u.proof.proof >= STW_PROOF_RECEIVED)
     check_received(world, slot, event);
   check_settled(world, slot, event);
-  for (unsigned proof = 0; proof <= event->u.proof.proof; proof++)
+  /* to be in the store is no weaker proof of the same kind, but one beside the others */
+  const unsigned least = event->u.proof.proof == STW_PROOF_STORED ? STW_PROOF_STORED : STW_PROOF_WRITTEN;
+  for (unsigned proof = least; proof <= event->u.proof.proof; proof++)
     if (lane->proven[proof] < upto)
       lane->proven[proof] = upto;
 }
@@ -218,13 +222,21 @@ void stwi_world_check_event(struct stwi_world *world, uint32_t slot, const stw_e
 
 /* ---- after each turn ---- */
 
+/* The newest that is ready, or was in this turn. */
+static const struct stwi_world_link *last_live(const struct stwi_world *world, uint32_t slot) {
+  const struct stwi_world_link *link = world->conns[slot].links;
+  while (link != NULL && (!link->is_ready || (link->ended_at != 0 && link->ended_at != world->now)))
+    link = link->next;
+  return link;
+}
+
 static void check_attempts(struct stwi_world *world, uint32_t slot) {
   struct stwi_world_conn *conn = &world->conns[slot];
   const struct stwi_conn *inside = stwi_world_inside(world, slot);
   const uint32_t attempts = inside->pace.attempts;
   stwi_world_looked(world, STW_RULE_ATTEMPTS);
   if (attempts < conn->attempt && !is_final(conn->state)) {
-    const struct stwi_world_link *link = stwi_world_live(world, slot);
+    const struct stwi_world_link *link = last_live(world, slot);
     const bool is_proven = link != NULL && (link->has_ponged || !stwi_conn_may_ask(inside) ||
                                             link->server->has_been_mute);
     const bool is_reopened = conn->state == STW_STATE_CONNECTING && conn->since == world->now;
@@ -278,17 +290,31 @@ static void check_links(struct stwi_world *world, uint32_t slot) {
                      alive);
 }
 
+/* Those that may be with the peer are not dropped. */
+static uint64_t count_written(const struct stwi_conn *inside) {
+  uint64_t count = 0;
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
+    const struct stwi_msg *msg;
+    for (uint64_t n = 0; (msg = stwi_outbox_after(&inside->lanes[lane], n)) != NULL; n = msg->number)
+      count += msg->attempts > 0;
+  }
+  return count;
+}
+
 static void check_bounds(struct stwi_world *world, uint32_t slot) {
   const struct stwi_conn *inside = stwi_world_inside(world, slot);
-  uint64_t written = 0;
-  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
-    written += inside->lanes[lane].inflight;
-  stwi_world_looked(world, STW_RULE_BOUNDS);
   const uint64_t messages = stwi_lanes_messages(inside->lanes);
-  if (world->conns[slot].has_admission && messages > inside->config->outbox_messages + written)
+  /* what a store gave back was admitted once, and may be more than that */
+  const uint64_t most =
+      larger(inside->config->outbox_messages, world->conns[slot].restored);
+  stwi_world_looked(world, STW_RULE_BOUNDS);
+  if (!world->conns[slot].has_admission || messages <= most)
+    return;
+  /* held ones are kept, and the newest of a lane whatever the other lane has */
+  const bool gives_way = inside->config->outbox_overflow == STWI_OVERFLOW_DROP_OLDEST;
+  if (!gives_way || messages > most + count_written(inside) + inside->parked.held + 1)
     stwi_world_break(world, STW_RULE_BOUNDS, "conn %u keeps %llu messages, %llu may be", slot,
-                     (unsigned long long)messages,
-                     (unsigned long long)inside->config->outbox_messages);
+                     (unsigned long long)messages, (unsigned long long)most);
 }
 
 static void check_closing(struct stwi_world *world, uint32_t slot) {
@@ -366,7 +392,7 @@ static void check_repeat(struct stwi_world *world, const struct stwi_world_link 
   if (message->guarantee == STW_AT_MOST_ONCE && message->received > 1)
     stwi_world_break(world, STW_RULE_ONCE, "conn %u: message %llu came twice", named->slot,
                      named->number);
-  if (conn->has_sessions_only && !conn->has_downgraded && link->is_session &&
+  if (conn->has_sessions_only && !conn->has_downgraded && !conn->may_forget && link->is_session &&
       message->received > 1 + message->may_repeat)
     stwi_world_break(world, STW_RULE_EXACTLY, "conn %u: message %llu came %u times in a session",
                      named->slot, named->number, message->received);

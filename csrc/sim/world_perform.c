@@ -31,6 +31,8 @@ static void perform_dial(struct stwi_world *world, const struct stwi_effect *eff
     pending += !other->is_over && !other->is_cut && !other->has_written && !other->is_ready;
   if (pending > STWI_ATTEMPTS_MAX)
     stwi_world_break(world, STW_RULE_LINKS, "%u attempts at once", pending);
+  stwi_world_say_so(world, "conn %u dials link %u to %s", link->conn, link->gen,
+                    effect->u.dial.host);
   stwi_world_dial(world, link, &effect->u.dial);
 }
 
@@ -120,7 +122,10 @@ static bool had_time_to_answer(const struct stwi_world *world, const struct stwi
 
 static void perform_cut(struct stwi_world *world, struct stwi_world_link *link,
                         const struct stwi_effect *effect) {
+  stwi_world_say_so(world, "conn %u cuts link %u%s", link->conn, link->gen,
+                    effect->u.cut.abort ? ", aborting" : "");
   link->is_cut = true;
+  link->ended_at = world->now;
   link->server->has_been_mute |= !link->has_ponged && had_time_to_answer(world, link);
   stwi_world_wire_unpause(world, link);
   if (!world->has_late_inputs)

@@ -64,7 +64,7 @@ void stwi_world_dial(struct stwi_world *world, struct stwi_world_link *link,
   if (world->is_mended && world->plant == STW_PLANT_NEVER_BACK)
     return;
   link->is_session = stwi_world_session_is_offered(server, dial->subprotocols);
-  link->is_optimistic = server->session_options.takes_optimistic;
+  link->is_optimistic = (server->memory == NULL ? server : server->memory)->session_options.takes_optimistic;
   link->eats_to_server = server->eats_to_server;
   link->eats_to_client = server->eats_to_client;
   if (server->is_resolver_mute)
@@ -158,6 +158,10 @@ void stwi_world_at_door(struct stwi_world *world, struct stwi_world_link *link) 
                                    .u.ready.subprotocol =
                                        link->is_session ? STWI_SESSION_SUBPROTOCOL : ""};
   stwi_world_to_core(world, link, &input, after);
+  if (server->throws_out && server->throw_out_code == 0)
+    reset_link(world, link, STW_CAUSE_ABNORMAL_RST);
+  else if (server->throws_out)
+    stwi_world_server_end(world, link, server->throw_out_code, "not now");
 }
 
 /* ---- frames ---- */

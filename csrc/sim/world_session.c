@@ -54,7 +54,10 @@ static void flush(struct stwi_world *world, struct stwi_world_session *session) 
   struct stwi_sframe frame;
   if (link == NULL || link->is_dead)
     return;
-  while (stwi_server_take(&session->role, world->now, &frame)) {
+  for (;;) {
+    memset(&frame, 0, sizeof frame); /* what its kind does not use is no text either */
+    if (!stwi_server_take(&session->role, world->now, &frame))
+      break;
     send_frame(world, link, &frame);
     if (frame.type == STWI_SF_CLOSE)
       stwi_world_server_end(world, link, (uint16_t)frame.u.close.code, "");

@@ -32,12 +32,13 @@ void stwi_world_flush_stores(struct stwi_world *world) {
 void stwi_world_store_due(struct stwi_world *world, uint32_t slot) {
   struct stwi_world_conn *conn = &world->conns[slot];
   struct stwi_input input;
-  if (conn->store == NULL || !conn->is_open || conn->stored_at == 0 || conn->stored_at > world->now)
+  if (conn->store == NULL || !conn->is_open)
     return;
   conn->stored_at = 0;
   if (stwi_model_commit(conn->store, world->now, &input)) {
     input.conn = slot;
     conn->health = input.u.stored.health;
+    conn->may_forget |= conn->health == STW_STORE_FULL;
     stwi_world_step(world, &input, 1);
   }
   stwi_world_looked(world, STW_RULE_STORED);
@@ -134,15 +135,29 @@ static void note_restored(struct stwi_world_conn *conn, const struct stwi_restor
          msg = stwi_chunks_after(msg)) {
       struct stwi_world_lane *lane = &conn->lanes[msg->lane];
       const bool is_known = msg->id.number >= 1 && msg->id.number <= lane->sent;
-      if (is_known)
+      const bool is_letter = list == 1 && msg->state != STW_MESSAGE_HELD;
+      if (is_known) {
         lane->messages[msg->id.number - 1].is_restored = true;
+        lane->messages[msg->id.number - 1].is_letter = is_letter;
+      }
       conn->restored += list == 0 || msg->state == STW_MESSAGE_HELD;
     }
   }
 }
 
+/* A conn that was closed tells of no end. */
+static void note_standing(struct stwi_world *world, uint32_t slot) {
+  struct stwi_world_conn *conn = &world->conns[slot];
+  const struct stwi_conn *inside = stwi_world_inside(world, slot);
+  for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++)
+    for (uint64_t n = 1; n <= conn->lanes[lane].sent; n++)
+      conn->lanes[lane].messages[n - 1].is_standing =
+          stwi_outbox_find(&inside->lanes[lane], n) != NULL;
+}
+
 static bool is_open_end(const struct stwi_world_lane *lane, uint64_t number) {
-  return !lane->messages[number - 1].is_ended && number > lane->settled;
+  const struct stwi_world_message *message = &lane->messages[number - 1];
+  return message->is_standing && !message->is_ended && number > lane->settled;
 }
 
 static void judge_restored(struct stwi_world *world, uint32_t slot,
@@ -158,7 +173,7 @@ static void judge_restored(struct stwi_world *world, uint32_t slot,
       if (was_stored && !message->is_restored && !may_lose)
         stwi_world_break(world, STW_RULE_STORED, "conn %u: the crash lost message %llu of lane %u",
                          slot, (unsigned long long)n, at);
-      message->is_ended = !message->is_restored;
+      message->is_ended = !message->is_restored || message->is_letter;
       message->end = STW_MESSAGE_UNKNOWN;
       message->is_doubtful = true;
     }
@@ -187,6 +202,7 @@ static void come_back(struct stwi_world *world, uint32_t slot, struct stwi_conn_
   struct stwi_world_lane before[STW_LANE_COUNT];
   struct stwi_restored restored;
   uint64_t stream;
+  note_standing(world, slot);
   stwi_model_crash(conn->store, is_power_lost);
   memcpy(before, conn->lanes, sizeof before);
   end_process(world, slot);
@@ -200,12 +216,14 @@ static void come_back(struct stwi_world *world, uint32_t slot, struct stwi_conn_
     return;
   }
   plant_loss(world, conn, &restored);
+  conn->may_forget |= is_power_lost && conn->lag > 0;
   judge_restored(world, slot, &restored, is_power_lost && conn->lag > 0);
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
     memset(conn->lanes[lane].proven, 0, sizeof conn->lanes[lane].proven);
     conn->lanes[lane].settled = 0;
   }
   conn->stored_at = 0;
+  conn->is_dying = false;
   stwi_world_open_slot(world, slot, config, stream, &restored);
 }
 

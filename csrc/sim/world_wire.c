@@ -35,37 +35,43 @@ static void put_again(struct stwi_world *world, struct stwi_world_wire *wire, st
   wire->bytes = NULL;
 }
 
-static void sink_last(struct stwi_world *world) {
-  const struct stwi_world_wire last = world->wires[--world->wire_count];
-  size_t at = 0;
+static void sink(struct stwi_world *world, size_t at) {
+  const struct stwi_world_wire wire = world->wires[at];
   for (;;) {
     size_t child = 2 * at + 1;
     if (child >= world->wire_count)
       break;
     child +=
         child + 1 < world->wire_count && is_before(&world->wires[child + 1], &world->wires[child]);
-    if (!is_before(&world->wires[child], &last))
+    if (!is_before(&world->wires[child], &wire))
       break;
     world->wires[at] = world->wires[child];
     at = child;
   }
+  world->wires[at] = wire;
+}
+
+static void take_first(struct stwi_world *world) {
+  world->wires[0] = world->wires[--world->wire_count];
   if (world->wire_count > 0)
-    world->wires[at] = last;
+    sink(world, 0);
 }
 
 bool stwi_world_wire_take(struct stwi_world *world, struct stwi_world_wire *wire) {
   if (world->wire_count == 0 || world->wires[0].at > world->now)
     return false;
   *wire = world->wires[0];
-  sink_last(world);
+  take_first(world);
   return true;
 }
 
 void stwi_world_wire_hurry(struct stwi_world *world, uint64_t for_ns) {
-  for (size_t i = 0; i < world->wire_count; i++) { /* nobody changes places in the heap */
+  for (size_t i = 0; i < world->wire_count; i++) {
     struct stwi_world_wire *wire = &world->wires[i];
     wire->at = wire->at > world->now + for_ns ? wire->at - for_ns : world->now;
   }
+  for (size_t i = world->wire_count / 2; i-- > 0;)
+    sink(world, i);
 }
 
 stwi_time stwi_world_wire_first(const struct stwi_world *world) {
@@ -120,6 +126,8 @@ static bool is_local(const struct stwi_world_wire *wire) {
 
 static bool reaches_core(const struct stwi_world *world, const struct stwi_world_wire *wire) {
   const struct stwi_world_link *link = wire->link;
+  if (link->is_retired)
+    return false;
   if (wire->input.kind == STWI_IN_DOWN)
     return !link->is_over || link->is_cut;
   if (link->is_over && !(world->has_late_inputs && link->is_cut))
@@ -137,8 +145,10 @@ static void note(struct stwi_world *world, const struct stwi_world_wire *wire) {
     link->is_writing = false;
   if (wire->input.kind == STWI_IN_BYTES && wire->size > 2 && wire->bytes[0] == 0x8a)
     link->has_ponged = true;
-  if (wire->input.kind == STWI_IN_DOWN)
+  if (wire->input.kind == STWI_IN_DOWN) {
     link->is_over = link->is_gone = true;
+    link->ended_at = link->ended_at == 0 ? world->now : link->ended_at;
+  }
   const bool is_end =
       wire->input.kind == STWI_IN_DOWN ||
       (wire->input.kind == STWI_IN_BYTES && wire->size > 1 && wire->bytes[0] == 0x88);
@@ -175,6 +185,9 @@ static void deliver_input(struct stwi_world *world, struct stwi_world_wire *wire
     give_bytes(world, wire);
     return;
   }
+  if (wire->input.kind == STWI_IN_DOWN && !wire->link->is_cut)
+    stwi_world_say_so(world, "link %u of conn %u is down: %s", wire->link->gen, wire->link->conn,
+                      stw_cause_at((size_t)wire->input.u.down.cause)->name);
   char detail[] = "the path says so";
   if (wire->input.kind == STWI_IN_DOWN)
     wire->input.u.down.detail = detail;
@@ -199,7 +212,8 @@ void stwi_world_deliver(struct stwi_world *world, struct stwi_world_wire *wire) 
   case STWI_WORLD_TO_SERVER:
     if (!link->eats_to_server && !link->is_dead)
       stwi_world_server_read(world, link, wire->bytes, wire->size);
-    else if (link->eats_to_server && link->swallowed_at == 0)
+    /* acknowledgements of the kernel come back the same way, or do not */
+    if ((link->eats_to_server || link->eats_to_client) && link->swallowed_at == 0)
       link->swallowed_at = world->now;
     break;
   case STWI_WORLD_AT_SERVER:
