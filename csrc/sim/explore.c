@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #define ACTS_MAX 60u
-/* After a hint of ten minutes and an overload windows of ten minutes may follow, one of them for a name
- * that nobody has. */
+/* After a hint of ten minutes and an overload windows of ten minutes may follow, one of them for a
+ * name that nobody has. */
 #define BACK_WITHIN (5000 * STWI_S)
 
 static uint64_t pause_length(struct stwi_explore_life *life) {

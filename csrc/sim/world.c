@@ -159,6 +159,8 @@ void stwi_world_step(struct stwi_world *world, const struct stwi_input *inputs, 
 }
 
 void stwi_world_turn(struct stwi_world *world) {
+  if (world->plant != STW_PLANT_NONE)
+    stwi_world_plant(world);
   const struct stwi_input input = {.kind = STWI_IN_TURN};
   uint32_t turns = 0;
   stwi_world_looked(world, STW_RULE_REST);

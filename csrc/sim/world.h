@@ -140,7 +140,7 @@ struct stwi_world_link {
 struct stwi_world_message {
   uint32_t life;       /* of the conn, that sent it */
   uint32_t may_repeat; /* so often, as was told */
-  bool is_standing; /* it was, when its process died */
+  bool is_standing;    /* it was, when its process died */
   bool is_restored;    /* by the last process that began here, */
   bool is_letter;      /* ... as one of unknown fate, or dead: the host finds it in the outbox */
   bool is_doubtful;    /* it has survived a crash: nobody knows what was written of it */

@@ -109,7 +109,8 @@ static void check_proof(struct stwi_world *world, uint32_t slot, const stw_event
     check_received(world, slot, event);
   check_settled(world, slot, event);
   /* to be in the store is no weaker proof of the same kind, but one beside the others */
-  const unsigned least = event->u.proof.proof == STW_PROOF_STORED ? STW_PROOF_STORED : STW_PROOF_WRITTEN;
+  const unsigned least =
+      event->u.proof.proof == STW_PROOF_STORED ? STW_PROOF_STORED : STW_PROOF_WRITTEN;
   for (unsigned proof = least; proof <= event->u.proof.proof; proof++)
     if (lane->proven[proof] < upto)
       lane->proven[proof] = upto;
@@ -295,7 +296,8 @@ static uint64_t count_written(const struct stwi_conn *inside) {
   uint64_t count = 0;
   for (unsigned lane = 0; lane < STW_LANE_COUNT; lane++) {
     const struct stwi_msg *msg;
-    for (uint64_t n = 0; (msg = stwi_outbox_after(&inside->lanes[lane], n)) != NULL; n = msg->number)
+    for (uint64_t n = 0; (msg = stwi_outbox_after(&inside->lanes[lane], n)) != NULL;
+         n = msg->number)
       count += msg->attempts > 0;
   }
   return count;
@@ -305,8 +307,7 @@ static void check_bounds(struct stwi_world *world, uint32_t slot) {
   const struct stwi_conn *inside = stwi_world_inside(world, slot);
   const uint64_t messages = stwi_lanes_messages(inside->lanes);
   /* what a store gave back was admitted once, and may be more than that */
-  const uint64_t most =
-      larger(inside->config->outbox_messages, world->conns[slot].restored);
+  const uint64_t most = larger(inside->config->outbox_messages, world->conns[slot].restored);
   stwi_world_looked(world, STW_RULE_BOUNDS);
   if (!world->conns[slot].has_admission || messages <= most)
     return;

@@ -35,6 +35,8 @@ bool stwi_world_has(struct stwi_world *world, bool has_memory);
 /* Room for one more in a list that grows.  False without memory: the list stays as it was. */
 bool stwi_world_grow(struct stwi_world *world, void **items, size_t count, size_t *capacity,
                      size_t size);
+/* world_plant.c: mistakes made inside the core, before a turn */
+void stwi_world_plant(struct stwi_world *world);
 /* True once: now is the time to make the planted mistake. */
 bool stwi_world_plants(struct stwi_world *world, stw_explore_plant plant);
 

@@ -64,7 +64,8 @@ void stwi_world_dial(struct stwi_world *world, struct stwi_world_link *link,
   if (world->is_mended && world->plant == STW_PLANT_NEVER_BACK)
     return;
   link->is_session = stwi_world_session_is_offered(server, dial->subprotocols);
-  link->is_optimistic = (server->memory == NULL ? server : server->memory)->session_options.takes_optimistic;
+  link->is_optimistic =
+      (server->memory == NULL ? server : server->memory)->session_options.takes_optimistic;
   link->eats_to_server = server->eats_to_server;
   link->eats_to_client = server->eats_to_client;
   if (server->is_resolver_mute)
@@ -282,6 +283,7 @@ void stwi_world_server_read(struct stwi_world *world, struct stwi_world_link *li
   if (!link->is_accepted)
     return;
   link->bytes_in += size;
+  stwi_world_looked(world, STW_RULE_FRAMES);
   const uint64_t limit = link->server->drop_after;
   if (limit != 0 && link->bytes_in > limit) {
     const uint64_t over = link->bytes_in - limit;

@@ -1,6 +1,6 @@
 """The command `steadwire simulate`: imagined worlds, in virtual time.
 
-Exit code 0: done; 1: the file could not be written; 2: wrong usage.
+Exit code 0: done; 1: the file could not be written, or a promise was broken; 2: wrong usage.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from steadwire import simulate_fleet_cli
+from steadwire import simulate_explore_cli, simulate_fleet_cli
 from steadwire._simulate import CLIENTS_MAX, OK, SEEDS_MAX, UNWRITTEN, interruptible, names_in
 from steadwire._table import columns
 from steadwire._units import seconds
@@ -58,6 +58,7 @@ def add_command(commands: Any) -> None:
     worlds = command.add_subparsers(required=True, metavar="WORLD")
     _add_herd(worlds)
     simulate_fleet_cli.add_worlds(worlds)
+    simulate_explore_cli.add_world(worlds)
 
 
 def _add_herd(worlds: Any) -> None:

@@ -147,7 +147,7 @@ typedef enum stw_explore_profile {
   X(GAP_UNTOLD, "gap_untold", "an inbound message goes missing")                                   \
   X(PROOF_FALSE, "proof_false", "a message that was swallowed counts as received")                 \
   X(STORE_LOSES, "store_loses", "a crash loses a message that was called stored")                  \
-  X(NEVER_BACK, "never_back", "a conn waits for a day")
+  X(NEVER_BACK, "never_back", "attempts lead nowhere, though all is well")
 
 typedef enum stw_explore_plant {
 #define STW_X(name, slug, text) STW_PLANT_##name,
@@ -192,7 +192,7 @@ typedef struct stw_explore_report {
   char broken[256];     /* a sentence */
 } stw_explore_report;
 
-/* Lives one life after the other, up to the first that breaks a rule: some 2,000 a second.
+/* Lives one life after the other, up to the first that breaks a rule: thousands a second.
  * E_ARGUMENT: *why (lent for ever) says which option and its range; E_MEMORY.  On success *explore
  * is the caller's. */
 STW_API stw_status stw_explore_run(const stw_explore_options *options, stw_explore **explore,
