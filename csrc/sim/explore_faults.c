@@ -336,8 +336,8 @@ static void end_dead_links(struct stwi_explore_life *life) {
 static bool needs_transport(const struct stwi_explore_life *life) {
   for (uint32_t i = 0; i < life->count; i++) {
     const struct stwi_conn *inside = stwi_world_inside(life->world, life->conns[i].slot);
-    const bool is_stuck = inside->active != NULL && inside->active->is_writing;
-    if (!inside->config->has_heartbeat || (is_stuck && !stwi_conn_may_ask(inside)))
+    /* whom nobody may ask, only the transport can call dead */
+    if (inside->active != NULL && !stwi_conn_may_ask(inside))
       return true;
   }
   return life->was_plain;

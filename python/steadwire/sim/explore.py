@@ -195,9 +195,7 @@ def _lived(seed: int, seeds: int, profile: int, plant: int, trace: bool) -> Expl
         digest=digest,
         faults=dict(zip(faults(), happened, strict=True)),
         checks=dict(zip([rule.name for rule in rules()], looked, strict=True)),
-        broken=None
-        if broken is None
-        else Broken(broken[0], broken[1], broken[2] / 1e9, broken[3]),
+        broken=None if broken is None else Broken(broken[0], broken[1], broken[2] / 1e9, broken[3]),
         trace=text,
     )
 
