@@ -1,21 +1,11 @@
 #include "sim/world_inside.h"
 
-static void fill_budgets(struct stwi_conn *conn) {
-  for (size_t i = 0; i < conn->config->url_count; i++)
-    conn->endpoints[i]->budget.units = UINT64_MAX;
-}
-
 static void plant_at(struct stwi_world *world, struct stwi_conn *conn) {
   const bool is_waiting = conn->state == STW_STATE_WAITING;
   switch (world->plant) {
   case STW_PLANT_NO_TIMER:
     if (is_waiting && stwi_world_plants(world, world->plant))
       conn->next_at = 0;
-    break;
-  case STW_PLANT_NO_BUDGET:
-    fill_budgets(conn);
-    if (is_waiting && conn->next_at > world->now + 20 * STWI_MS)
-      conn->next_at = world->now + 20 * STWI_MS;
     break;
   case STW_PLANT_NO_HEDGE_BUDGET:
     stwi_hedge_init(&conn->hedges, world->now);

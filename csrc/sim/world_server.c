@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PLANTED_ATTEMPTS 20u
+
 struct stwi_world_server *stwi_world_server(struct stwi_world *world, const char *name) {
   struct stwi_world_server *server = &world->servers[world->server_count++];
   snprintf(server->name, sizeof server->name, "%s", name);
@@ -60,7 +62,9 @@ void stwi_world_dial(struct stwi_world *world, struct stwi_world_link *link,
   }
   struct stwi_world_server *server = link->server;
   server->dials++;
-  stwi_world_budget_dial(world, server);
+  const unsigned attempts = world->plant == STW_PLANT_NO_BUDGET ? PLANTED_ATTEMPTS : 1;
+  for (unsigned i = 0; i < attempts; i++)
+    stwi_world_budget_dial(world, server);
   if (world->is_mended && world->plant == STW_PLANT_NEVER_BACK)
     return;
   link->is_session = stwi_world_session_is_offered(server, dial->subprotocols);

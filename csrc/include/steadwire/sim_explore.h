@@ -142,7 +142,7 @@ typedef enum stw_explore_profile {
   X(AFTER_CLOSED, "after_closed", "closed is told twice")                                          \
   X(NO_TIMER, "no_timer", "a conn that waits has no time for it")                                  \
   X(EARLY_RESET, "early_reset", "the attempt counter falls when a link comes up")                  \
-  X(NO_BUDGET, "no_budget", "attempts follow each other at once")                                  \
+  X(NO_BUDGET, "no_budget", "each attempt is made twenty times")                                   \
   X(NO_HEDGE_BUDGET, "no_hedge_budget", "hedges follow each other at once")                        \
   X(GAP_UNTOLD, "gap_untold", "an inbound message goes missing")                                   \
   X(PROOF_FALSE, "proof_false", "a message that was swallowed counts as received")                 \
