@@ -294,6 +294,18 @@ static void a_late_hello_of_an_older_link_voids_no_token(void **unused) {
   assert_int_equal(claim_as(&second, "alice"), STW_REFUSAL_NONE);
 }
 
+static void a_late_first_hello_voids_no_token(void **unused) {
+  (void)unused;
+  assert_int_equal(claim(), STW_REFUSAL_NONE);
+  const struct stwi_sf_welcome welcome = take(STWI_SF_WELCOME).u.welcome;
+  assert_int_equal(claim(), STW_REFUSAL_NONE); /* the late one */
+  struct stwi_sf_hello hello = hello_of();
+  hello.has_token = hello.has_incarnation = true;
+  hello.incarnation = welcome.incarnation;
+  memcpy(hello.token, welcome.token, sizeof hello.token);
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_NONE);
+}
+
 static void a_client_whose_first_welcome_was_lost_comes_in(void **unused) {
   (void)unused;
   assert_int_equal(claim(), STW_REFUSAL_NONE);
@@ -599,6 +611,7 @@ int main(void) {
       TEST(nobody_takes_a_session_by_its_cid),
       TEST(a_token_is_valid_until_the_next_one_was_used),
       TEST(a_late_hello_of_an_older_link_voids_no_token),
+      TEST(a_late_first_hello_voids_no_token),
       TEST(a_client_whose_first_welcome_was_lost_comes_in),
       TEST(optimistic_frames_do_not_void_the_old_token),
       TEST(what_the_store_does_not_know_is_stale),
