@@ -223,12 +223,16 @@ void stwi_world_check_event(struct stwi_world *world, uint32_t slot, const stw_e
 
 /* ---- after each turn ---- */
 
-/* The newest that is ready, or was in this turn. */
-static const struct stwi_world_link *last_live(const struct stwi_world *world, uint32_t slot) {
-  const struct stwi_world_link *link = world->conns[slot].links;
-  while (link != NULL && (!link->is_ready || (link->ended_at != 0 && link->ended_at != world->now)))
-    link = link->next;
-  return link;
+/* A link that is up, or was in this turn, has answered; or need not. */
+static bool has_proof(const struct stwi_world *world, uint32_t slot) {
+  for (const struct stwi_world_link *link = world->conns[slot].links; link != NULL;
+       link = link->next) {
+    const bool is_here = link->is_ready && (link->ended_at == 0 || link->ended_at == world->now);
+    if (is_here && (link->has_ponged || link->server->has_been_mute ||
+                    !stwi_conn_may_ask(stwi_world_inside(world, slot))))
+      return true;
+  }
+  return false;
 }
 
 static void check_attempts(struct stwi_world *world, uint32_t slot) {
@@ -237,11 +241,8 @@ static void check_attempts(struct stwi_world *world, uint32_t slot) {
   const uint32_t attempts = inside->pace.attempts;
   stwi_world_looked(world, STW_RULE_ATTEMPTS);
   if (attempts < conn->attempt && !is_final(conn->state)) {
-    const struct stwi_world_link *link = last_live(world, slot);
-    const bool is_proven = link != NULL && (link->has_ponged || !stwi_conn_may_ask(inside) ||
-                                            link->server->has_been_mute);
     const bool is_reopened = conn->state == STW_STATE_CONNECTING && conn->since == world->now;
-    if ((!is_proven || world->now - conn->online_at < 2 * STWI_S) && !is_reopened)
+    if ((!has_proof(world, slot) || world->now - conn->online_at < 2 * STWI_S) && !is_reopened)
       stwi_world_break(world, STW_RULE_ATTEMPTS, "conn %u: the attempt counter fell without proof",
                        slot);
   }
