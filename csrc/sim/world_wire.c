@@ -195,11 +195,14 @@ static void deliver_input(struct stwi_world *world, struct stwi_world_wire *wire
 }
 
 static bool is_frozen(const struct stwi_world_wire *wire) {
-  return wire->kind != STWI_WORLD_TO_CORE && wire->kind != STWI_WORLD_STORE &&
-         wire->link->server->frozen_until > wire->at;
+  return wire->kind != STWI_WORLD_TO_CORE && wire->link->server->frozen_until > wire->at;
 }
 
 void stwi_world_deliver(struct stwi_world *world, struct stwi_world_wire *wire) {
+  if (wire->kind == STWI_WORLD_STORE) {
+    stwi_world_store_due(world, wire->input.conn);
+    return;
+  }
   struct stwi_world_link *link = wire->link;
   if (is_frozen(wire)) {
     put_again(world, wire, link->server->frozen_until);
@@ -225,7 +228,6 @@ void stwi_world_deliver(struct stwi_world *world, struct stwi_world_wire *wire) 
       stwi_world_session_tick(world, link);
     break;
   case STWI_WORLD_STORE:
-    stwi_world_store_due(world, wire->input.conn);
     break;
   case STWI_WORLD_GONE:
     if (!link->eats_to_server)
