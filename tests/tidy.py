@@ -161,6 +161,9 @@ for (
 ) in "count_at histogram_at bucket_us profile_at policy_at new free run why values log".split():
     UNBOUND[f"lua: stw_fleet_{_name}"] = "the simulator is for shells and notebooks"
 
+for _name in "rule_at fault_at profile_at plant_at run free look trace".split():
+    UNBOUND[f"lua: stw_explore_{_name}"] = "the simulator is for shells and notebooks"
+
 for _name in "policy_at run free look seconds".split():
     UNBOUND[f"lua: stw_herd_{_name}"] = "the simulator is for shells and notebooks"
 

@@ -38,6 +38,7 @@ static int module_exec(PyObject *module) {
       add_type(module, &core_outbox_spec, &state->outbox_type) < 0 ||
       add_type(module, &core_session_spec, &state->session_type) < 0 ||
       PyModule_AddFunctions(module, core_session_methods) < 0 ||
+      PyModule_AddFunctions(module, core_explore_methods) < 0 ||
       PyModule_AddFunctions(module, core_fleet_methods) < 0 ||
       PyModule_AddFunctions(module, core_herd_methods) < 0 ||
       PyModule_AddFunctions(module, core_error_methods) < 0 ||

@@ -89,6 +89,9 @@ PyObject *core_message_raw(const stw_event *event);
 extern PyType_Spec core_session_spec;
 extern PyMethodDef core_session_methods[];
 
+/* sim_explore.c: lives among faults, in virtual time. */
+extern PyMethodDef core_explore_methods[];
+
 /* sim_fleet.c: fleets in virtual time. */
 extern PyMethodDef core_fleet_methods[];
 

@@ -40,7 +40,8 @@ bool stwi_conn_session_init(struct stwi_conn *conn, const struct stwi_restored *
     if (restored != NULL && restored->is_unclean)
       conn->maybe_written[lane] = restored->last_number[lane];
   }
-  if (restored != NULL && restored->session.is_welcomed)
+  /* a process that died may have told the server of numbers that it had not committed */
+  if (restored != NULL && (restored->session.is_welcomed || restored->is_unclean))
     note_found(conn, restored->last_number);
   return !conn->has_sessions || make_offer(conn);
 }

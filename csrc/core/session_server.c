@@ -186,18 +186,28 @@ static stw_refusal judge(struct stwi_server *server, const struct stwi_sf_hello 
   return judge_numbers(server, hello);
 }
 
-/* The token that the client has shown stays valid until it shows the new one. */
+/* Under the token of the WELCOME before the last one, which may have been lost, or may be what the
+ * client has read on another link, ahead of a HELLO that came late: it gets the last one again. */
+static bool is_repeat(const struct stwi_server *server, const struct stwi_sf_hello *hello) {
+  return server->has_old_token && hello->has_token &&
+         !are_same(hello->token, server->token, STWI_TOKEN_BYTES);
+}
+
+/* The token that the client has shown stays valid until it shows the new one; and, where it has
+ * shown none, the one before, which it may have read. */
 static void rotate(struct stwi_server *server, const struct stwi_sf_hello *hello,
-                   const stw_session_claim *claim) {
+                   const stw_session_claim *claim, bool was_known) {
+  memcpy(server->sid, claim->random, sizeof server->sid);
+  if (is_repeat(server, hello))
+    return;
   if (hello->has_token) {
     memcpy(server->old_token, hello->token, STWI_TOKEN_BYTES);
     server->has_old_token = true;
     server->is_confirmed = true;
-  } else if (server->is_confirmed && !server->has_old_token) {
+  } else if (was_known && !server->has_old_token) {
     memcpy(server->old_token, server->token, STWI_TOKEN_BYTES);
     server->has_old_token = true;
   }
-  memcpy(server->sid, claim->random, sizeof server->sid);
   memcpy(server->token, claim->random + sizeof server->sid, STWI_TOKEN_BYTES);
 }
 
@@ -286,7 +296,7 @@ stw_status stwi_server_open(struct stwi_server *server, const struct stwi_sf_hel
     return REFUSE(server, STW_E_PROTOCOL, "HELLO: rx of a new session is over 2^62");
   if (!was_known)
     begin(server, hello, principal);
-  rotate(server, hello, claim);
+  rotate(server, hello, claim, was_known);
   server->is_optimistic = server->offers_optimistic;
   server->offers_optimistic = server->offers_optimistic || server->options.takes_optimistic;
   server->incarnation = claim->incarnation;

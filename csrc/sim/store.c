@@ -49,6 +49,7 @@ struct stwi_model_store {
   struct stwi_random random;
   uint64_t stream;
   uint32_t lag;
+  bool is_anew; /* the batch under way is the whole of a new file */
   bool is_open, is_unclean, may_lag, is_full, wants_all, is_begun_anew;
   stw_store_health health, told_health;
   struct table base;      /* what no power loss can take */
@@ -282,8 +283,9 @@ static bool forget(struct shelf *parked, stw_message_id id) {
   return false;
 }
 
+/* A new file is told of what was parked before: it never had a place in it. */
 static void park(struct stwi_model_store *store, struct change *change) {
-  if (change->number > 0)
+  if (change->number > 0 && !store->is_anew)
     remove_number(store, &store->base.lanes[change->lane], change->number);
   forget(&store->base.parked, change->record->msg.id);
   if (shelf_add(&store->base.parked, change->record))
@@ -331,7 +333,8 @@ static void begin_anew(struct table *base, uint64_t last[STW_LANE_COUNT]) {
 
 static void apply_batch(struct stwi_model_store *store, struct batch *batch) {
   uint64_t last[STW_LANE_COUNT] = {0};
-  if (batch->is_everything)
+  store->is_anew = batch->is_everything;
+  if (store->is_anew)
     begin_anew(&store->base, last);
   for (size_t i = 0; i < batch->count; i++)
     apply(store, &batch->items[i]);

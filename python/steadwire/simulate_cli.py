@@ -1,6 +1,7 @@
 """The command `steadwire simulate`: imagined worlds, in virtual time.
 
-Exit code 0: done; 1: the study could not go on or a file could not be written; 2: wrong usage.
+Exit code 0: done; 1: the study could not go on, a file could not be written, or a promise was broken;
+2: wrong usage.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from steadwire import simulate_fleet_cli
+from steadwire import simulate_explore_cli, simulate_fleet_cli
 from steadwire._progress import Progress
 from steadwire._simulate import (
     EPILOG,
@@ -64,6 +65,7 @@ def add_command(commands: Any) -> None:
     worlds = command.add_subparsers(required=True, metavar="WORLD")
     _add_herd(worlds)
     simulate_fleet_cli.add_worlds(worlds)
+    simulate_explore_cli.add_world(worlds)
 
 
 def _add_herd(worlds: Any) -> None:

@@ -421,6 +421,31 @@ static void kicking_does_not_push_the_next_attempt_away(void **unused) {
 
 /* ---- hedges ---- */
 
+/* One server is silent and keeps an attempt, the other refuses at once and asks for another. */
+static void each_server_is_asked_within_its_own_budget(void **unused) {
+  (void)unused;
+  struct world_server *silent = world_server(world, "b");
+  silent->door = WORLD_DOOR_NO_UPGRADE;
+  server->door = WORLD_DOOR_HTTP;
+  server->http_status = 503;
+  server->retry_after_ms = 1;
+  struct stwi_conn_config *config = world_config("b a");
+  config->retry_window_ns = 20 * STWI_MS;
+  config->open_timeout_ns = 60 * STWI_S;
+  world_open(world, config);
+  assert_true(attempts_in(60 * STWI_S) <= 11 + 60 / 6);
+}
+
+/* Each of them is given up soon after it was joined by the next. */
+static void attempts_that_race_keep_to_the_budget(void **unused) {
+  (void)unused;
+  server->door = WORLD_DOOR_BLACKHOLE;
+  struct stwi_conn_config *config = world_config("a");
+  config->open_timeout_ns = 2 * STWI_S;
+  world_open(world, config);
+  assert_true(attempts_in(120 * STWI_S) <= 11 + 120 / 6);
+}
+
 static void hedges_are_budgeted(void **unused) {
   (void)unused;
   const uint32_t conn = open_online();
@@ -580,6 +605,8 @@ int main(void) {
       WORLD_TEST(a_server_that_throws_out_at_once_is_not_hammered),
       WORLD_TEST(kicking_does_not_break_the_budget),
       WORLD_TEST(kicking_does_not_push_the_next_attempt_away),
+      WORLD_TEST(each_server_is_asked_within_its_own_budget),
+      WORLD_TEST(attempts_that_race_keep_to_the_budget),
       WORLD_TEST(hedges_are_budgeted),
       WORLD_TEST(hedge_off_dials_no_second_link),
       WORLD_TEST(where_one_login_is_allowed_hedging_stops),

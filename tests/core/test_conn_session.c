@@ -345,6 +345,29 @@ static void numbers_that_went_back_are_found_even_where_new_ones_were_given(void
   assert_int_equal(world_count(world, conn, STW_EVENT_SESSION_STALE), 1);
 }
 
+static bool has_hello(struct world *unused, void *none) {
+  (void)unused;
+  (void)none;
+  return server->hellos > 0;
+}
+
+/* A process told the server of numbers, and died before it had committed them or the WELCOME. */
+static void numbers_that_were_never_committed_are_found(void **unused) {
+  (void)unused;
+  const uint32_t before = world_open(world, session_config());
+  world_send(world, before, &(struct world_send){.key = "price"});
+  world_send(world, before, &(struct world_send){.key = "price"});
+  assert_true(world_run_until(world, has_hello, NULL, STWI_S));
+  struct stwi_restored restored = {.is_unclean = true};
+  memcpy(restored.session.cid, world_inside(world, before)->session.saved.cid,
+         sizeof restored.session.cid);
+  world_forget(world, before);
+  const uint32_t conn = world_open_restored(world, session_config(), &restored);
+  world_say(world, conn);
+  assert_true(world_run_settled(world, conn, 10 * STWI_S));
+  assert_int_equal(world->conns[conn].messages[0].received, 1);
+}
+
 static void numbers_that_went_back_are_found_by_a_later_process_too(void **unused) {
   (void)unused;
   server->has_echo = false;
@@ -554,6 +577,7 @@ int main(void) {
       SESSION_TEST(what_the_host_has_processed_reaches_the_server),
       SESSION_TEST(a_new_process_goes_on_with_the_session_of_the_dead_one),
       SESSION_TEST(numbers_that_went_back_are_found_even_where_new_ones_were_given),
+      SESSION_TEST(numbers_that_were_never_committed_are_found),
       SESSION_TEST(numbers_that_went_back_are_found_by_a_later_process_too),
       SESSION_TEST(a_token_that_the_file_missed_costs_the_session_and_not_the_conn),
       SESSION_TEST(a_wrong_token_of_a_file_closed_in_order_is_a_refused_login),

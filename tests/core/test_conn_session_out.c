@@ -27,27 +27,17 @@ static void long_messages_pass_in_parts_both_ways(void **unused) {
   assert_int_equal(world_metric(world, conn, STW_METRIC_RECEIVED_BYTES), 500000 + 7);
 }
 
-static void say_urgent(uint32_t conn) {
-  struct stwi_chunk *chunk = stwi_chunk_new((uint32_t)stwi_msg_footprint(0, 6));
-  struct stwi_msg *msg = stwi_chunk_append(chunk, NULL, 0, "urgent", 6);
-  msg->number = 1;
-  msg->lane = STW_LANE_CONTROL;
-  msg->id = (stw_message_id){world_inside(world, conn)->stream | 1, 1};
-  const struct stwi_input input = {.kind = STWI_IN_SUBMIT, .conn = conn, .u.submit.chunks = chunk};
-  world_input(world, &input);
-}
-
 static void an_urgent_message_passes_a_long_one(void **unused) {
   (void)unused;
   server->write_delay_ns = 10 * STWI_MS;
   const uint32_t conn = open_session();
   world_run(world, STWI_S);
   world_send(world, conn, &(struct world_send){.size = 1000000});
-  say_urgent(conn);
+  world_send(world, conn, &(struct world_send){.lane = STW_LANE_CONTROL, .marker = "urgent"});
   world_run(world, 20 * STWI_MS);
-  assert_int_equal(server->messages, 0);
+  assert_int_equal(server->messages, 1);
   assert_int_equal(world->conns[conn].inbound_ids[STW_LANE_CONTROL].number, 1);
-  assert_string_equal(world->conns[conn].last_inbound, "urgent");
+  assert_string_equal(world->conns[conn].last_inbound, "c:0:1:urgent:");
   assert_true(world_run_settled(world, conn, STWI_S));
   expect_once(conn);
 }

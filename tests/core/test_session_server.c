@@ -281,6 +281,31 @@ static void a_token_is_valid_until_the_next_one_was_used(void **unused) {
   assert_int_equal(claim_as(&second, "alice"), STW_REFUSAL_NONE);
 }
 
+/* Two nodes share the session; one of them stood still with a HELLO that it had read. */
+static void a_late_hello_of_an_older_link_voids_no_token(void **unused) {
+  (void)unused;
+  connect_client();
+  give_data(1);
+  const struct stwi_sf_hello first = hello_of();
+  assert_int_equal(claim_as(&first, "alice"), STW_REFUSAL_NONE);
+  struct stwi_sf_hello second = first;
+  memcpy(second.token, take(STWI_SF_WELCOME).u.welcome.token, sizeof second.token);
+  assert_int_equal(claim_as(&first, "alice"), STW_REFUSAL_NONE); /* the late one */
+  assert_int_equal(claim_as(&second, "alice"), STW_REFUSAL_NONE);
+}
+
+static void a_late_first_hello_voids_no_token(void **unused) {
+  (void)unused;
+  assert_int_equal(claim(), STW_REFUSAL_NONE);
+  const struct stwi_sf_welcome welcome = take(STWI_SF_WELCOME).u.welcome;
+  assert_int_equal(claim(), STW_REFUSAL_NONE); /* the late one */
+  struct stwi_sf_hello hello = hello_of();
+  hello.has_token = hello.has_incarnation = true;
+  hello.incarnation = welcome.incarnation;
+  memcpy(hello.token, welcome.token, sizeof hello.token);
+  assert_int_equal(claim_as(&hello, "alice"), STW_REFUSAL_NONE);
+}
+
 static void a_client_whose_first_welcome_was_lost_comes_in(void **unused) {
   (void)unused;
   assert_int_equal(claim(), STW_REFUSAL_NONE);
@@ -585,6 +610,8 @@ int main(void) {
       TEST(an_honest_client_is_never_refused),
       TEST(nobody_takes_a_session_by_its_cid),
       TEST(a_token_is_valid_until_the_next_one_was_used),
+      TEST(a_late_hello_of_an_older_link_voids_no_token),
+      TEST(a_late_first_hello_voids_no_token),
       TEST(a_client_whose_first_welcome_was_lost_comes_in),
       TEST(optimistic_frames_do_not_void_the_old_token),
       TEST(what_the_store_does_not_know_is_stale),

@@ -8,6 +8,7 @@
 #include <steadwire/metrics.h>
 #include <steadwire/outbox.h>
 #include <steadwire/session.h>
+#include <steadwire/sim_explore.h>
 #include <steadwire/sim_fleet.h>
 #include <steadwire/sim_herd.h>
 #include <steadwire/status.h>

@@ -11,6 +11,7 @@ The same arguments give the same answer on every machine. Calls release the GIL.
 one shard of a study and gives back its sketch; sketches merge in any order.
 """
 
+from steadwire.sim.explore import Exploration, explore
 from steadwire.sim.fleet import Fleet, World, fleet
 from steadwire.sim.herd import Herd, Policy, herd, policies
 from steadwire.sim.report import report
@@ -20,6 +21,7 @@ from steadwire.sim.study import run, study
 from steadwire.sim.traces import Trace, TraceError, load
 
 __all__ = [
+    "Exploration",
     "Fleet",
     "Herd",
     "Part",
@@ -30,6 +32,7 @@ __all__ = [
     "Trace",
     "TraceError",
     "World",
+    "explore",
     "fleet",
     "herd",
     "load",
