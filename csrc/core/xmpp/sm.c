@@ -128,6 +128,7 @@ void stwi_sm_unlink(struct stwi_sm *sm) {
   if (!stwi_sm_is_resumable(sm))
     stwi_sm_forget(sm);
   sm->phase = STWI_SM_OFF;
+  sm->repeats = 0;
 }
 
 void stwi_sm_save(const struct stwi_sm *sm, struct stwi_sm_saved *saved) {

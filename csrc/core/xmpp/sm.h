@@ -66,7 +66,7 @@ struct stwi_sm {
   uint64_t for_host; /* the last one that the host was given */
   uint64_t handled;
   uint64_t told;    /* handled as of <resume/> */
-  uint64_t repeats; /* stanzas still to come that had come before */
+  uint64_t repeats; /* stanzas still to come on this link that had come before */
 };
 
 /* What a process must know to resume what another one began. */

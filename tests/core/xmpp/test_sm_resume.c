@@ -92,8 +92,8 @@ static void a_link_lost_among_the_repeats_begins_them_anew(void **unused) {
     for (unsigned i = 0; i < 2 + links; i++)
       assert_int_equal(receive(true), 0);
   }
-  assert_int_equal(receive(true), 0); /* the fifth */
-  assert_int_equal(receive(true), 6);
+  stwi_sm_unlink(&sm);
+  assert_int_equal(receive(true), 6); /* nothing is a repeat without a link that was resumed */
 }
 
 static void after_a_refused_resume_nothing_is_a_repeat(void **unused) {
