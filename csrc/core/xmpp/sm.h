@@ -28,8 +28,8 @@
 
 #include <steadwire/event.h>
 
-/* XEP-0198 section 3 lets an id be as long as 4000 bytes; Prosody's have 36, ejabberd's some 60. A
- * stream with a longer one works and cannot be resumed. */
+/* XEP-0198 section 3 lets an id be as long as 4000 bytes; Prosody 0.12's have 12, ejabberd 23.01's
+ * 36. A stream with a longer one works and cannot be resumed. */
 #define STWI_SM_ID_MAX 1023u
 #define STWI_SM_LOCATION_MAX 255u
 #define STWI_SM_UNACKED_MAX 1048576u

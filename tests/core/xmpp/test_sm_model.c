@@ -456,6 +456,23 @@ static void a_stanza_written_by_half_arrives_whole(void **unused) {
   settle();
 }
 
+/* Prosody 0.12 parses what comes behind a resume with the parser of the old link, which still holds
+ * the half: it ends stream and session as not-well-formed. */
+static void a_half_that_ends_the_resumed_stream_arrives_in_a_new_session(void **unused) {
+  (void)unused;
+  begin(0);
+  begin_session(0);
+  client_takes(STW_LANE_DATA, 3);
+  client_writes(STW_LANE_DATA, false);
+  drop(0);
+  resume();
+  client_writes_all(STW_LANE_DATA);
+  drop(0);
+  refuse_resume(false, 0);
+  assert_int_equal(client.next[STW_LANE_DATA], 1);
+  settle();
+}
+
 static void white_space_and_questions_are_no_stanzas(void **unused) {
   (void)unused;
   begin(0);
@@ -580,6 +597,7 @@ int main(void) {
       cmocka_unit_test(a_refused_resume_then_five_then_a_resume_keep_the_order),
       cmocka_unit_test(what_is_queued_when_tcp_is_reset_already_arrives),
       cmocka_unit_test(a_stanza_written_by_half_arrives_whole),
+      cmocka_unit_test(a_half_that_ends_the_resumed_stream_arrives_in_a_new_session),
       cmocka_unit_test(white_space_and_questions_are_no_stanzas),
       cmocka_unit_test(each_row_holds_across_a_killed_process),
       cmocka_unit_test(nothing_is_lost_and_nothing_comes_twice),
