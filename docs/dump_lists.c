@@ -11,6 +11,7 @@
 #include "core/cause.h"
 #include "core/link.h"
 #include "core/outbox.h"
+#include "core/xmpp/condition.h"
 #include "sim/path_model.h"
 
 /* --- JSON --- */
@@ -160,6 +161,19 @@ static void print_codes(const char *key, stw_cause (*cause_of)(uint16_t), uint16
     begin_row(code - first);
     print_number(true, "code", code);
     print_member(false, "cause", stw_cause_at((size_t)cause_of(code))->name);
+    putchar('}');
+  }
+  putchar(']');
+}
+
+static void print_conditions(const char *key, enum stwi_conditions table) {
+  struct stwi_condition condition = {.name = ""};
+  begin_list(key);
+  for (size_t i = 0; condition.name != NULL; i++) {
+    condition = stwi_condition_at(table, i);
+    begin_row(i);
+    print_member(true, "condition", condition.name == NULL ? "" : condition.name);
+    print_member(false, "cause", stw_cause_at((size_t)condition.cause)->name);
     putchar('}');
   }
   putchar(']');
@@ -317,6 +331,8 @@ int main(void) {
   print_codes("close_codes", stwi_cause_of_close, 1000, 4999);
   print_codes("http_statuses", stwi_cause_of_http, 100, 599);
   print_fault_model();
+  print_conditions("stream_errors", STWI_CONDITIONS_STREAM);
+  print_conditions("login_failures", STWI_CONDITIONS_SASL);
   puts("}");
   return fflush(stdout) != 0 || ferror(stdout);
 }

@@ -265,6 +265,11 @@ def code_rows(rows: list[Row]) -> Iterator[tuple[str, str]]:
     yield "any other", code(common)
 
 
+def condition_rows(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    for row in rows:
+        yield code(row["condition"]) if row["condition"] else "any other", code(row["cause"])
+
+
 def causes_page(lists: Lists) -> Iterator[str]:
     yield from ("# Causes", "", NOTE, "")
     yield from (
@@ -287,6 +292,15 @@ def causes_page(lists: Lists) -> Iterator[str]:
     yield from table(("code", "cause"), code_rows(lists["close_codes"]))
     yield from ("## HTTP statuses in place of the upgrade", "")
     yield from table(("status", "cause"), code_rows(lists["http_statuses"]))
+    yield from (
+        "## XMPP stream errors",
+        "",
+        "`policy-violation` is `too_big` where the server says that a stanza was.",
+        "",
+    )
+    yield from table(("condition", "cause"), condition_rows(lists["stream_errors"]))
+    yield from ("## Failures of an XMPP login", "")
+    yield from table(("condition", "cause"), condition_rows(lists["login_failures"]))
 
 
 # --- the rest -------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The command `steadwire simulate`: imagined worlds, in virtual time.
 
-Exit code 0: done; 1: the study could not go on, a file could not be written, or a promise was broken;
-2: wrong usage.
+Exit code 0: done; 1: the study could not go on, a file could not be written, or a promise was
+broken; 2: wrong usage.
 """
 
 from __future__ import annotations

@@ -9,11 +9,11 @@ import sys
 import time
 from typing import Any
 
-from steadwire._simulate import JOBS_MAX, interruptible, whole
+from steadwire._simulate import JOBS_MAX, OK, interruptible, whole
 from steadwire._table import columns
 from steadwire.sim.explore import LIVES_MAX, SEED_MAX, Exploration, explore, profiles, rules
 
-OK = 0
+
 BROKEN = 1
 
 

@@ -361,158 +361,178 @@ class Cause(CauseWord):
         "check the server's log",
     )
     AUTH_FAILED = "auth_failed", 36, "auth", "the login was refused", "check the credentials"
+    NO_MECHANISM = (
+        "no_mechanism",
+        37,
+        "auth",
+        "the server offers no way to log in that may be used",
+        "see the detail for what it offers and what each would need",
+    )
+    HOST_UNKNOWN = (
+        "host_unknown",
+        38,
+        "protocol",
+        "the server does not serve the domain of the address",
+        "check the domain in url, and where its name leads",
+    )
     AUTH_EXPIRING = (
         "auth_expiring",
-        37,
+        39,
         "host",
         "the credentials end soon: moving to a link with fresh ones",
         "nothing",
     )
     TOKEN_FAILED = (
         "token_failed",
-        38,
+        40,
         "auth",
         "the host supplied no credentials in time",
         "answer credentials_needed with stw_conn_supply within credentials_timeout",
     )
     READY_TIMEOUT = (
         "ready_timeout",
-        39,
+        41,
         "auth",
         "ready_when did not match within ready_timeout",
         "check the opening messages and the pattern of ready_when",
     )
     STREAM_ERROR = (
         "stream_error",
-        40,
+        42,
         "protocol",
         "the XMPP stream ended with an error",
         "see the condition in the detail",
     )
-    CLOSE_NORMAL = "close_normal", 41, "server_planned", "closed with 1000", "nothing"
-    GOING_AWAY = "going_away", 42, "server_planned", "closed with 1001", "nothing"
-    RESTART = (
-        "restart",
+    CLOSE_NORMAL = (
+        "close_normal",
         43,
         "server_planned",
-        "closed with 1012: the server restarts",
+        "closed with 1000, or the stream was closed",
+        "nothing",
+    )
+    GOING_AWAY = "going_away", 44, "server_planned", "closed with 1001 or reset", "nothing"
+    RESTART = (
+        "restart",
+        45,
+        "server_planned",
+        "closed with 1012 or system-shutdown: the server restarts",
         "nothing; a close reason r=<ms>;w=<ms> is obeyed",
     )
     TRY_LATER = (
         "try_later",
-        44,
+        46,
         "overload",
-        "closed with 1013: try again later",
+        "closed with 1013 or resource-constraint: try again later",
         "nothing; a close reason r=<ms>;w=<ms> is obeyed",
     )
     POLICY = (
         "policy",
-        45,
+        47,
         "auth",
-        "closed with 1008: against the server's policy",
+        "closed with 1008 or policy-violation: against the server's policy",
         "see the close reason",
     )
     TOO_BIG = (
         "too_big",
-        46,
+        48,
         "protocol",
-        "closed with 1009: a message was too big",
+        "closed with 1009 or as over the stanza limit: a message was too big",
         "send smaller messages",
     )
     BAD_PAYLOAD = (
         "bad_payload",
-        47,
+        49,
         "protocol",
-        "closed with 1003 or 1007: the server did not accept a message",
+        "closed with 1003, 1007 or not-well-formed: the server did not accept a message",
         "check what is sent",
     )
     PEER_PROTOCOL = (
         "peer_protocol",
-        48,
+        50,
         "protocol",
-        "closed with 1002 or 1010: the server says that we broke the protocol",
+        "closed with 1002, 1010 or bad-format: the server says that we broke the protocol",
         "check proxies between; report it with a recording",
     )
     SERVER_ERROR = (
         "server_error",
-        49,
+        51,
         "overload",
-        "closed with 1011 or 1014",
+        "closed with 1011, 1014 or internal-server-error",
         "check the server's log",
     )
     CLOSE_OTHER = (
         "close_other",
-        50,
+        52,
         "overload",
         "closed with another code",
         "map the code with the option causes",
     )
     REPLACED = (
         "replaced",
-        51,
+        53,
         "protocol",
-        "closed with 4409: another client uses the same identity",
+        "closed with 4409 or conflict: another client uses the same identity",
         "give each client its own login",
     )
     ABNORMAL_FIN = (
         "abnormal_fin",
-        52,
+        54,
         "path",
         "the connection ended without a close frame",
         "check for crashes of the server and proxies that cut links",
     )
     ABNORMAL_RST = (
         "abnormal_rst",
-        53,
+        55,
         "path",
         "the connection was reset",
         "check for crashes of the server and proxies that cut links",
     )
     FRAME_ERROR = (
         "frame_error",
-        54,
+        56,
         "protocol",
-        "the server broke the WebSocket protocol",
+        "the server broke the WebSocket or XMPP protocol",
         "see the detail for the rule; report it to the server's authors",
     )
     INBOUND_TOO_BIG = (
         "inbound_too_big",
-        55,
+        57,
         "protocol",
         "the server sent a message over max_message",
         "raise max_message",
     )
     SESSION_ERROR = (
         "session_error",
-        56,
+        58,
         "protocol",
         "the session protocol was broken",
         "see the detail",
     )
     RESUME_REFUSED = (
         "resume_refused",
-        57,
+        59,
         "protocol",
         "the server has forgotten the session",
         "nothing; unproven messages are replayed",
     )
     STORE_FAILED = (
         "store_failed",
-        58,
+        60,
         "local",
         "the outbox file cannot be written",
         "see the detail; check the disk",
     )
-    CONFIG = "config", 59, "local", "a local setting cannot work", "see the detail"
+    CONFIG = "config", 61, "local", "a local setting cannot work", "see the detail"
     OVERLOAD_LOCAL = (
         "overload_local",
-        60,
+        62,
         "local",
         "this process is out of descriptors or memory",
         "raise the limit the detail names",
     )
-    LOCAL_STOP = "local_stop", 61, "host", "the engine was stopped", "nothing"
-    SUPERSEDED = "superseded", 62, "host", "another link of this conn was used", "nothing"
+    LOCAL_STOP = "local_stop", 63, "host", "the engine was stopped", "nothing"
+    SUPERSEDED = "superseded", 64, "host", "another link of this conn was used", "nothing"
 
 
 class Options(TypedDict, total=False):

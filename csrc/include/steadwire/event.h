@@ -228,6 +228,12 @@ typedef enum stw_class {
     "the connection ended before the upgrade was answered", "check the server's log")              \
   X(AUTH_FAILED, "auth_failed", AUTH, WINDOW, FRESH, "the login was refused",                      \
     "check the credentials")                                                                       \
+  X(NO_MECHANISM, "no_mechanism", AUTH, WINDOW_X4, FIRST,                                          \
+    "the server offers no way to log in that may be used",                                         \
+    "see the detail for what it offers and what each would need")                                  \
+  X(HOST_UNKNOWN, "host_unknown", PROTOCOL, WINDOW_X4, FIRST,                                      \
+    "the server does not serve the domain of the address",                                         \
+    "check the domain in url, and where its name leads")                                           \
   X(AUTH_EXPIRING, "auth_expiring", HOST, NOW, NEVER,                                              \
     "the credentials end soon: moving to a link with fresh ones", "nothing")                       \
   X(TOKEN_FAILED, "token_failed", AUTH, WINDOW, NEVER, "the host supplied no credentials in time", \
@@ -237,33 +243,40 @@ typedef enum stw_class {
     "check the opening messages and the pattern of ready_when")                                    \
   X(STREAM_ERROR, "stream_error", PROTOCOL, WINDOW, NEVER, "the XMPP stream ended with an error",  \
     "see the condition in the detail")                                                             \
-  X(CLOSE_NORMAL, "close_normal", SERVER_PLANNED, WINDOW, NEVER, "closed with 1000", "nothing")    \
-  X(GOING_AWAY, "going_away", SERVER_PLANNED, WINDOW, NEVER, "closed with 1001", "nothing")        \
-  X(RESTART, "restart", SERVER_PLANNED, WINDOW, NEVER, "closed with 1012: the server restarts",    \
+  X(CLOSE_NORMAL, "close_normal", SERVER_PLANNED, WINDOW, NEVER,                                   \
+    "closed with 1000, or the stream was closed", "nothing")                                       \
+  X(GOING_AWAY, "going_away", SERVER_PLANNED, WINDOW, NEVER, "closed with 1001 or reset",          \
+    "nothing")                                                                                     \
+  X(RESTART, "restart", SERVER_PLANNED, WINDOW, NEVER,                                             \
+    "closed with 1012 or system-shutdown: the server restarts",                                    \
     "nothing; a close reason r=<ms>;w=<ms> is obeyed")                                             \
-  X(TRY_LATER, "try_later", OVERLOAD, OVERLOAD, NEVER, "closed with 1013: try again later",        \
+  X(TRY_LATER, "try_later", OVERLOAD, OVERLOAD, NEVER,                                             \
+    "closed with 1013 or resource-constraint: try again later",                                    \
     "nothing; a close reason r=<ms>;w=<ms> is obeyed")                                             \
-  X(POLICY, "policy", AUTH, WINDOW_X4, FIRST, "closed with 1008: against the server's policy",     \
-    "see the close reason")                                                                        \
-  X(TOO_BIG, "too_big", PROTOCOL, WINDOW, NEVER, "closed with 1009: a message was too big",        \
+  X(POLICY, "policy", AUTH, WINDOW_X4, FIRST,                                                      \
+    "closed with 1008 or policy-violation: against the server's policy", "see the close reason")   \
+  X(TOO_BIG, "too_big", PROTOCOL, WINDOW, NEVER,                                                   \
+    "closed with 1009 or as over the stanza limit: a message was too big",                         \
     "send smaller messages")                                                                       \
   X(BAD_PAYLOAD, "bad_payload", PROTOCOL, WINDOW, NEVER,                                           \
-    "closed with 1003 or 1007: the server did not accept a message", "check what is sent")         \
+    "closed with 1003, 1007 or not-well-formed: the server did not accept a message",              \
+    "check what is sent")                                                                          \
   X(PEER_PROTOCOL, "peer_protocol", PROTOCOL, WINDOW_X4, NEVER,                                    \
-    "closed with 1002 or 1010: the server says that we broke the protocol",                        \
+    "closed with 1002, 1010 or bad-format: the server says that we broke the protocol",            \
     "check proxies between; report it with a recording")                                           \
-  X(SERVER_ERROR, "server_error", OVERLOAD, WINDOW, NEVER, "closed with 1011 or 1014",             \
-    "check the server's log")                                                                      \
+  X(SERVER_ERROR, "server_error", OVERLOAD, WINDOW, NEVER,                                         \
+    "closed with 1011, 1014 or internal-server-error", "check the server's log")                   \
   X(CLOSE_OTHER, "close_other", OVERLOAD, WINDOW, NEVER, "closed with another code",               \
     "map the code with the option causes")                                                         \
   X(REPLACED, "replaced", PROTOCOL, WINDOW, REPEATED,                                              \
-    "closed with 4409: another client uses the same identity", "give each client its own login")   \
+    "closed with 4409 or conflict: another client uses the same identity",                         \
+    "give each client its own login")                                                              \
   X(ABNORMAL_FIN, "abnormal_fin", PATH, NOW, NEVER, "the connection ended without a close frame",  \
     "check for crashes of the server and proxies that cut links")                                  \
   X(ABNORMAL_RST, "abnormal_rst", PATH, NOW, NEVER, "the connection was reset",                    \
     "check for crashes of the server and proxies that cut links")                                  \
   X(FRAME_ERROR, "frame_error", PROTOCOL, WINDOW, NEVER,                                           \
-    "the server broke the WebSocket protocol",                                                     \
+    "the server broke the WebSocket or XMPP protocol",                                             \
     "see the detail for the rule; report it to the server's authors")                              \
   X(INBOUND_TOO_BIG, "inbound_too_big", PROTOCOL, WINDOW, REPEATED,                                \
     "the server sent a message over max_message", "raise max_message")                             \
