@@ -55,9 +55,10 @@ LIBC_FOLDERS = ("arpa/", "linux/", "net/", "netinet/", "sys/")
 FOREIGN = {
     "libwebsockets.h": ["csrc/io/transport_ws*"],
     "uv.h": ["csrc/io/loop*", "csrc/io/resolve*", "csrc/io/hints*", "csrc/io/transport_*"],
-    "openssl/": ["csrc/io/transport_ws*", "csrc/io/tls*"],
-    "strophe.h": ["csrc/io/transport_xmpp*"],
-    "gsasl.h": ["csrc/io/transport_xmpp*"],
+    "openssl/": ["csrc/io/transport_ws*", "csrc/io/transport_xmpp*", "csrc/io/tls*"],
+    "strophe.h": ["csrc/io/transport_xmpp_strophe*"],
+    "gsasl.h": ["csrc/io/sasl*"],
+    "expat.h": ["csrc/io/xml_parse*"],
     "msgpack.h": ["csrc/io/envelope*"],
     "msgpack/": ["csrc/io/envelope*"],
     "sqlite3.h": ["csrc/io/store_sqlite*"],

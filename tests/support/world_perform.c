@@ -236,6 +236,9 @@ void world_perform(struct world *world, const struct stwi_effect *effect) {
   case STWI_FX_CUT:
     perform_on_link(world, effect);
     break;
+  case STWI_FX_RESTART:
+    world_break(world, "a WebSocket has no stream to begin anew");
+    break;
   case STWI_FX_MESSAGE:
     perform_message(world, effect);
     break;
