@@ -55,7 +55,12 @@ LIBC_FOLDERS = ("arpa/", "linux/", "net/", "netinet/", "sys/")
 FOREIGN = {
     "libwebsockets.h": ["csrc/io/transport_ws*"],
     "uv.h": ["csrc/io/loop*", "csrc/io/resolve*", "csrc/io/hints*", "csrc/io/transport_*"],
-    "openssl/": ["csrc/io/transport_ws*", "csrc/io/transport_xmpp*", "csrc/io/tls*"],
+    "openssl/": [
+        "csrc/io/transport_ws*",
+        "csrc/io/transport_xmpp*",
+        "csrc/io/sasl*",
+        "csrc/io/tls*",
+    ],
     "strophe.h": ["csrc/io/transport_xmpp_strophe*"],
     "gsasl.h": ["csrc/io/sasl*"],
     "expat.h": ["csrc/io/xml_parse*"],

@@ -145,6 +145,10 @@ struct stwi_input {
     } phase;
     struct {
       const char *subprotocol; /* "" if none was chosen */
+      /* XMPP over TLS: what SCRAM's PLUS forms bind to (RFC 9266, RFC 5929); NULL: none. */
+      const char *binding_type; /* "tls-exporter", "tls-unique" */
+      const uint8_t *binding;
+      size_t binding_size;
     } ready;
     struct {
       const uint8_t *data;

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <steadwire/event.h>
 
 struct stwi_tcp_state {
   bool is_open;      /* established, no FIN from either end */
@@ -15,5 +16,8 @@ struct stwi_tcp_state {
 
 /* Any thread.  A descriptor that is no TCP socket counts as reset. */
 struct stwi_tcp_state stwi_tcp_state(int fd);
+
+/* What errno of socket() or connect() means. */
+stw_cause stwi_tcp_cause(int error);
 
 #endif

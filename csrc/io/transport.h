@@ -55,4 +55,9 @@ struct stwi_transport {
 struct stwi_transport stwi_transport_ws_new(struct stwi_loop *loop, struct stwi_sink sink,
                                             const char **why);
 
+/* transport_xmpp: XMPP over TCP, dialled with libstrophe; dials have `xmpp`, and UPGRADE is the
+ * phase of the stream's header.  Threads and failure as for transport_ws_new. */
+struct stwi_transport stwi_transport_xmpp_new(struct stwi_loop *loop, struct stwi_sink sink,
+                                              const char **why);
+
 #endif
