@@ -37,11 +37,12 @@ CHECK_EVERY_S = 0.02
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a server listens on 127.0.0.1: STARTTLS required, TLS from the first byte, WebSocket
-    and the same over TLS, and without any TLS."""
+    """Where a server listens on 127.0.0.1: STARTTLS required, TLS from the first byte, the same
+    with TLS 1.2 only, WebSocket and the same over TLS, and without any TLS."""
 
     starttls: int
     direct: int
+    tls12: int
     ws: int
     wss: int
     plain: int
@@ -65,7 +66,7 @@ class XmppServer(ABC):
     def __init__(self, folder: Path, resume_s: int) -> None:
         self.folder = folder
         self.resume_s = resume_s
-        self.ports = Ports(*_free_ports(5))
+        self.ports = Ports(*_free_ports(6))
         self.ca_file = folder / "ca.pem"
         self._process: subprocess.Popen[bytes] | None = None
         self._write_certificates()
@@ -181,7 +182,7 @@ class Prosody(XmppServer):
 
     def _config(self) -> str:
         here, ports = self.folder, self.ports
-        tls = f'{{ key = "{here}/server.pem"; certificate = "{here}/server.pem" }}'
+        tls = f'key = "{here}/server.pem"; certificate = "{here}/server.pem";'
         return f"""
 run_as_root = {"true" if os.geteuid() == 0 else "false"}
 data_path = "{here}/data"
@@ -191,7 +192,7 @@ certificates = "{here}"
 interfaces = {{ "127.0.0.1" }}
 local_interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {ports.starttls}, {ports.plain} }}
-c2s_direct_tls_ports = {{ {ports.direct} }}
+c2s_direct_tls_ports = {{ {ports.direct}, {ports.tls12} }}
 http_ports = {{ {ports.ws} }}
 https_ports = {{ {ports.wss} }}
 s2s_ports = {{ }}
@@ -213,9 +214,9 @@ smacks_hibernation_time = {self.resume_s}
 smacks_max_unacked_stanzas = 5
 c2s_stanza_size_limit = 262144
 limits = {{ }}
-ssl = {tls}
-c2s_direct_tls_ssl = {tls}
-https_ssl = {tls}
+ssl = {{ {tls} }}
+c2s_direct_tls_ssl = {{ {tls} [{ports.tls12}] = {{ protocol = "tlsv1_2" }} }}
+https_ssl = {{ {tls} }}
 VirtualHost "{DOMAIN}"
 VirtualHost "{ANONYMOUS}"
   authentication = "anonymous"
@@ -251,6 +252,7 @@ class Ejabberd(XmppServer):
     def _config(self) -> dict[str, Any]:
         ports = self.ports
         common = {"ip": "127.0.0.1", "max_stanza_size": 262144, "module": "ejabberd_c2s"}
+        no_13 = ["no_sslv3", "no_tlsv1", "no_tlsv1_1", "no_tlsv1_3"]
         handlers = {"ip": "127.0.0.1", "module": "ejabberd_http"}
         paths = {"/ws": "ejabberd_http_ws", "/xmpp-websocket": "ejabberd_http_ws"}
         return {
@@ -265,6 +267,7 @@ class Ejabberd(XmppServer):
             "listen": [
                 {**common, "port": ports.starttls, "starttls_required": True},
                 {**common, "port": ports.direct, "tls": True},
+                {**common, "port": ports.tls12, "tls": True, "protocol_options": no_13},
                 {**common, "port": ports.plain},
                 {**handlers, "port": ports.ws, "request_handlers": paths},
                 {**handlers, "port": ports.wss, "tls": True, "request_handlers": paths},
