@@ -113,7 +113,9 @@ static void read_all(struct stwi_xmpp_link *link) {
       end_stream(link);
       return;
     }
-    refuse(link, stwi_xml_stream_feed(link->parser, link->xmpp->buffer, size, &why), why);
+    const enum stwi_xml_status status =
+        stwi_xml_stream_feed(link->parser, link->xmpp->buffer, size, &why);
+    refuse(link, status, why);
   }
   link->wants_read = link->ssl != NULL && !link->is_over && SSL_pending(link->ssl) > 0;
 }
