@@ -7,6 +7,8 @@
 #include "core/xmpp/element.h"
 #include "io/transport_xmpp.h"
 
+#include <signal.h>
+
 #define XMPP_HEADER                                                                                \
   "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "                                     \
   "xmlns:stream='" STWI_NS_STREAM "' from='localhost' id='1' version='1.0'>"
@@ -77,5 +79,51 @@ static const struct stwi_dial_xmpp xmpp_direct = {
     .domain = "localhost", .tls = STWI_XMPP_TLS_DIRECT, .element_bytes_max = 65536};
 static const struct stwi_dial_xmpp xmpp_in_the_clear = {
     .domain = "localhost", .tls = STWI_XMPP_TLS_NONE, .element_bytes_max = 65536};
+
+/* ---- what every test uses ---- */
+
+static struct cert root, other_root;
+static char root_file[256];
+
+static inline int make_roots(void **state) {
+  (void)state;
+  signal(SIGPIPE, SIG_IGN); /* for the peers' threads */
+  setenv("SSL_CERT_FILE", "/dev/null", 1); /* libstrophe reads it each time, which takes 30 ms */
+  root = cert_make((struct cert_wish){.name = "Test Root", .is_ca = true});
+  other_root = cert_make((struct cert_wish){.name = "Other Root", .is_ca = true});
+  cert_save(&root, false, root_file, sizeof root_file);
+  return 0;
+}
+
+static inline int free_roots(void **state) {
+  (void)state;
+  unlink(root_file);
+  cert_free(&root);
+  cert_free(&other_root);
+  return 0;
+}
+
+static inline struct cert good_cert(void) {
+  return cert_make((struct cert_wish){.name = "Server", .san = "DNS:localhost", .issuer = &root});
+}
+
+/* Dials, runs until it is ready or down, and answers what was seen. */
+static inline const struct seen *dial_once(struct world *world, uint16_t port,
+                                           const struct stwi_dial_xmpp *xmpp) {
+  const struct stwi_dial dial = xmpp_dial(port, xmpp, root_file);
+  world_open_with(world, stwi_transport_xmpp_new);
+  world_dial(world, 1, &dial);
+  world_run(world, link_1_is_ready_or_down);
+  return &world->links[1];
+}
+
+static inline void send_times(int fd, const char *text, size_t count) {
+  for (size_t i = 0; i < count && send_text(fd, text); i++)
+    continue;
+}
+
+static inline bool link_1_has_an_element(struct world *world) {
+  return world->links[1].element_count > 0;
+}
 
 #endif

@@ -130,7 +130,7 @@ class XmppServer(ABC):
         """Ends it as a power failure would."""
         self._end(signal.SIGKILL)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """For SIGSTOP and SIGCONT."""
         os.killpg(self.pid, number)
 
