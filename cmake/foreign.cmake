@@ -11,4 +11,4 @@ pkg_check_modules(STROPHE REQUIRED IMPORTED_TARGET libstrophe>=0.10)
 pkg_check_modules(GSASL REQUIRED IMPORTED_TARGET libgsasl>=1.10)
 pkg_check_modules(EXPAT REQUIRED IMPORTED_TARGET expat>=2.4)
 set(foreign PkgConfig::LWS PkgConfig::UV PkgConfig::OPENSSL PkgConfig::SQLITE
-  PkgConfig::MSGPACK PkgConfig::STROPHE PkgConfig::GSASL PkgConfig::EXPAT Threads::Threads)
+  PkgConfig::MSGPACK PkgConfig::STROPHE PkgConfig::GSASL PkgConfig::EXPAT resolv Threads::Threads)

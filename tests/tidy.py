@@ -46,7 +46,7 @@ LAYER_LIBC = {
 
 LIBC = PURE_LIBC | set(
     """ctype dirent endian errno fcntl float ifaddrs locale malloc math netdb poll pthread sched
-    setjmp signal stdalign stdarg stdatomic stdio stdlib stdnoreturn strings threads time
+    resolv setjmp signal stdalign stdarg stdatomic stdio stdlib stdnoreturn strings threads time
     unistd""".split()
 )
 LIBC_FOLDERS = ("arpa/", "linux/", "net/", "netinet/", "sys/")

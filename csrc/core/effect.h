@@ -22,8 +22,8 @@ struct stwi_dial_xmpp {
   const char
       *domain; /* `to` of the stream, and the name to verify unless server_name says another */
   enum stwi_xmpp_tls tls;
-  bool has_srv; /* ask the DNS where the domain's streams are (_xmpp-client, _xmpps-client) before
-                   host and port are tried */
+  bool has_srv; /* ask the DNS where the domain's streams are (_xmpp-client, _xmpps-client); host
+                   and port are tried where it does not know */
   uint32_t element_bytes_max; /* a longer first-level element ends the link with TOO_BIG */
 };
 

@@ -15,6 +15,7 @@
 #define STWI_IO_TRANSPORT_XMPP_H
 
 #include "io/resolve.h"
+#include "io/resolve_srv.h"
 #include "io/transport.h"
 #include "io/xml_parse.h"
 
@@ -54,9 +55,10 @@ struct stwi_xmpp {
   struct stwi_xmpp_link **conns; /* by conn slot: its links */
   size_t conn_capacity;
   struct stwi_xmpp_link *deferred, **deferred_end;
-  uv_async_t *again;   /* handshakes are over, or something was deferred */
-  size_t handle_count; /* open handles of libuv that are ours */
-  bool is_freeing;     /* nothing is put any more */
+  uv_async_t *again;                     /* handshakes are over, or something was deferred */
+  size_t handle_count;                   /* open handles of libuv that are ours */
+  const struct sockaddr_in *name_server; /* NULL: the system's; tests set another */
+  bool is_freeing;                       /* nothing is put any more */
   bool has_blocked_sigpipe;
   uint8_t buffer[STWI_XMPP_BUFFER_BYTES];
 };
@@ -72,7 +74,11 @@ enum stwi_xmpp_stage {
 
 /* What is needed only until the link is ready. */
 struct stwi_xmpp_attempt {
-  struct stwi_lookup *lookup; /* NULL: not resolving */
+  struct stwi_srv_lookup *srv; /* NULL: not asking for targets */
+  struct stwi_lookup *lookup;  /* NULL: not resolving */
+  /* What SRV records say, and behind them host and port of the dial unless SRV said enough. */
+  struct stwi_srv_targets targets;
+  size_t target; /* being tried */
   struct stwi_addresses addresses;
   size_t address; /* being tried */
   struct stwi_xmpp_security security;

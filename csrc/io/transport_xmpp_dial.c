@@ -10,6 +10,16 @@
 #include <sys/socket.h>
 
 static void try_address(struct stwi_xmpp_link *link);
+static void try_target(struct stwi_xmpp_link *link);
+
+/* This target did not answer: the next one, or the end for the last one's reason. */
+static void next_target(struct stwi_xmpp_link *link, stw_cause cause, const char *detail) {
+  struct stwi_xmpp_attempt *attempt = link->attempt;
+  if (++attempt->target < attempt->targets.count)
+    try_target(link);
+  else
+    stwi_xmpp_fail(link, cause, "%s", detail);
+}
 
 static void next_address(struct stwi_xmpp_link *link, const struct stwi_xmpp_failure *failure) {
   struct stwi_xmpp_attempt *attempt = link->attempt;
@@ -21,7 +31,7 @@ static void next_address(struct stwi_xmpp_link *link, const struct stwi_xmpp_fai
   if (++attempt->address < attempt->addresses.count)
     try_address(link);
   else
-    stwi_xmpp_fail(link, failure->cause, "%s", failure->detail);
+    next_target(link, failure->cause, failure->detail);
 }
 
 /* ---- TLS ---- */
@@ -139,26 +149,64 @@ static void on_resolved(void *owner, const struct stwi_resolved *resolved) {
   link->is_busy = true;
   if (resolved->addresses != NULL) {
     link->attempt->addresses = *resolved->addresses;
+    link->attempt->address = 0;
     try_address(link);
   } else {
-    stwi_xmpp_fail(link, resolved->cause, "%s", resolved->detail);
+    next_target(link, resolved->cause, resolved->detail);
   }
   link->is_busy = false;
   stwi_xmpp_settle(link);
 }
 
-static void resolve(struct stwi_xmpp_link *link, const char *host, uint16_t port) {
+static void try_target(struct stwi_xmpp_link *link) {
   struct stwi_xmpp_attempt *attempt = link->attempt;
-  if (stwi_address_parse(&attempt->addresses.items[0], host, port)) {
+  const struct stwi_srv_target *target = &attempt->targets.items[attempt->target];
+  if (stwi_address_parse(&attempt->addresses.items[0], target->host, target->port)) {
     attempt->addresses.count = 1;
+    attempt->address = 0;
     try_address(link);
     return;
   }
   stwi_xmpp_phase(link, STW_PHASE_DNS);
   if (link->is_over)
     return;
-  attempt->lookup = stwi_resolve(link->xmpp->resolver, host, port, on_resolved, link);
+  attempt->lookup =
+      stwi_resolve(link->xmpp->resolver, target->host, target->port, on_resolved, link);
   if (attempt->lookup == NULL)
+    stwi_xmpp_fail(link, STW_CAUSE_OVERLOAD_LOCAL, "no memory to resolve a name");
+}
+
+static void on_targets(void *owner, const struct stwi_srv_targets *targets) {
+  struct stwi_xmpp_link *link = owner;
+  link->attempt->srv = NULL;
+  if (link->is_over)
+    return; /* it was cut, and is settled where that was deferred to */
+  link->is_busy = true;
+  if (targets->count > 0)
+    link->attempt->targets = *targets; /* RFC 6120 section 3.2.1: then no fallback */
+  if (targets->is_refused)
+    stwi_xmpp_fail(link, STW_CAUSE_DNS_NXDOMAIN,
+                   "the SRV records of %.150s say that it has no "
+                   "such service",
+                   link->domain);
+  else
+    try_target(link);
+  link->is_busy = false;
+  stwi_xmpp_settle(link);
+}
+
+static void ask_targets(struct stwi_xmpp_link *link) {
+  struct stwi_xmpp_attempt *attempt = link->attempt;
+  const bool is_direct = attempt->tls == STWI_XMPP_TLS_DIRECT;
+  char name[STWI_SRV_HOST_BYTES + 32];
+  stwi_xmpp_phase(link, STW_PHASE_DNS);
+  if (link->is_over)
+    return;
+  snprintf(name, sizeof name, "_%s._tcp.%s", is_direct ? "xmpps-client" : "xmpp-client",
+           link->domain);
+  attempt->srv =
+      stwi_srv_ask(stwi_loop_uv(link->xmpp->loop), name, link->xmpp->name_server, on_targets, link);
+  if (attempt->srv == NULL)
     stwi_xmpp_fail(link, STW_CAUSE_OVERLOAD_LOCAL, "no memory to resolve a name");
 }
 
@@ -189,8 +237,16 @@ static bool keep(struct stwi_xmpp_link *link, const struct stwi_dial *dial) {
 }
 
 void stwi_xmpp_dial(struct stwi_xmpp_link *link, const struct stwi_dial *dial) {
-  if (keep(link, dial))
-    resolve(link, dial->host, dial->port);
-  else
+  struct stwi_srv_targets *targets = &link->attempt->targets;
+  if (!keep(link, dial)) {
     stwi_xmpp_fail(link, STW_CAUSE_OVERLOAD_LOCAL, "no memory for a link");
+    return;
+  }
+  targets->count = 1;
+  targets->items[0].port = dial->port;
+  snprintf(targets->items[0].host, sizeof targets->items[0].host, "%s", dial->host);
+  if (dial->xmpp->has_srv)
+    ask_targets(link);
+  else
+    try_target(link);
 }

@@ -129,6 +129,8 @@ void stwi_xmpp_attempt_free(struct stwi_xmpp_link *link) {
   if (attempt == NULL)
     return;
   link->attempt = NULL;
+  if (attempt->srv != NULL)
+    stwi_srv_cancel(attempt->srv);
   if (attempt->lookup != NULL)
     stwi_resolve_cancel(attempt->lookup);
   stwi_free(attempt->security.name);
