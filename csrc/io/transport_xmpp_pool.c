@@ -185,13 +185,12 @@ struct stwi_xmpp_job *stwi_xmpp_pool_add(struct stwi_xmpp_pool *pool, struct stw
   return job;
 }
 
+/* With `abort` the FIN that this sends is followed by RST when the socket is closed. */
 static void stop_socket(const struct stwi_xmpp_job *job, bool abort) {
   const int fd = stwi_xmpp_socket_fd(job->socket);
   const struct linger now = {.l_onoff = 1, .l_linger = 0};
-  if (abort) {
+  if (abort)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    connect(fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
-  }
   shutdown(fd, SHUT_RDWR);
 }
 
