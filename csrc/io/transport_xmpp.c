@@ -139,15 +139,23 @@ static void op_look(void *transport) {
 
 /* ---- life ---- */
 
+static void on_again(uv_async_t *handle);
+
+static void on_nudge(uv_timer_t *handle) {
+  const struct stwi_xmpp *xmpp = handle->data;
+  on_again(xmpp->again);
+}
+
 static void on_again(uv_async_t *handle) {
   struct stwi_xmpp *xmpp = handle->data;
   if (xmpp->is_freeing)
     return;
-  stwi_xmpp_pool_collect(xmpp->pool);
+  if (stwi_xmpp_pool_collect(xmpp->pool))
+    uv_timer_start(xmpp->nudge, on_nudge, STWI_XMPP_STALL_MS, 0);
   stwi_xmpp_run_deferred(xmpp);
 }
 
-static void on_again_closed(uv_handle_t *handle) {
+static void on_handle_closed(uv_handle_t *handle) {
   struct stwi_xmpp *xmpp = handle->data;
   xmpp->handle_count--;
   stwi_free(handle);
@@ -177,8 +185,10 @@ static void op_free(void *transport) {
     stwi_xmpp_link_free(link);
   stwi_xmpp_pool_free(xmpp->pool);
   stwi_resolver_free(xmpp->resolver);
+  if (xmpp->nudge != NULL)
+    uv_close((uv_handle_t *)xmpp->nudge, on_handle_closed);
   if (xmpp->again != NULL)
-    uv_close((uv_handle_t *)xmpp->again, on_again_closed);
+    uv_close((uv_handle_t *)xmpp->again, on_handle_closed);
   const bool is_closed = stwi_loop_settle(xmpp->loop, has_closed, xmpp, CLOSE_PATIENCE_MS);
   if (xmpp->has_blocked_sigpipe)
     release_sigpipe();
@@ -196,18 +206,28 @@ static bool block_sigpipe(void) {
   return pthread_sigmask(SIG_BLOCK, &pipe, &before) == 0 && sigismember(&before, SIGPIPE) == 0;
 }
 
+static bool make_handles(struct stwi_xmpp *xmpp) {
+  uv_loop_t *uv = stwi_loop_uv(xmpp->loop);
+  uv_async_t *again = stwi_alloc(sizeof *again);
+  uv_timer_t *nudge = stwi_alloc(sizeof *nudge);
+  if (again == NULL || nudge == NULL || uv_async_init(uv, again, on_again) != 0) {
+    stwi_free(again);
+    stwi_free(nudge);
+    return false;
+  }
+  uv_timer_init(uv, nudge);
+  again->data = nudge->data = xmpp;
+  xmpp->again = again;
+  xmpp->nudge = nudge;
+  xmpp->handle_count = 2;
+  return true;
+}
+
 static const char *start(struct stwi_xmpp *xmpp) {
   xmpp->resolver = stwi_resolver_new(stwi_loop_uv(xmpp->loop));
-  uv_async_t *again = stwi_alloc(sizeof *again);
-  if (xmpp->resolver == NULL || again == NULL ||
-      uv_async_init(stwi_loop_uv(xmpp->loop), again, on_again) != 0) {
-    stwi_free(again);
+  if (xmpp->resolver == NULL || !make_handles(xmpp))
     return "no memory or descriptors for the transport";
-  }
-  again->data = xmpp;
-  xmpp->again = again;
-  xmpp->handle_count++;
-  xmpp->pool = stwi_xmpp_pool_new(again);
+  xmpp->pool = stwi_xmpp_pool_new(xmpp->again);
   if (xmpp->pool == NULL)
     return "no memory for the transport";
   xmpp->has_blocked_sigpipe = block_sigpipe();

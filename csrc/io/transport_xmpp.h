@@ -26,7 +26,11 @@ enum {
   STWI_XMPP_BUFFER_BYTES = 16 * 1024,
   STWI_XMPP_DETAIL_BYTES = 256,
   STWI_XMPP_BINDING_BYTES_MAX = EVP_MAX_MD_SIZE,
-  STWI_XMPP_HANDSHAKES_MAX = 8 /* at a time; further ones wait for a thread */
+  /* Threads for handshakes: so many compute, and one more may run for each that has taken so long
+   * that it must be waiting for its peer. */
+  STWI_XMPP_THREADS = 8,
+  STWI_XMPP_THREADS_MAX = 64,
+  STWI_XMPP_STALL_MS = 500
 };
 
 /* Why a link failed. */
@@ -56,6 +60,7 @@ struct stwi_xmpp {
   size_t conn_capacity;
   struct stwi_xmpp_link *deferred, **deferred_end;
   uv_async_t *again;                     /* handshakes are over, or something was deferred */
+  uv_timer_t *nudge;                     /* runs while a handshake waits for a thread */
   size_t handle_count;                   /* open handles of libuv that are ours */
   const struct sockaddr_in *name_server; /* NULL: the system's; tests set another */
   bool is_freeing;                       /* nothing is put any more */
@@ -195,6 +200,8 @@ struct stwi_xmpp_job *stwi_xmpp_pool_add(struct stwi_xmpp_pool *pool, struct stw
                                          const struct stwi_xmpp_security *security);
 /* Ends the handshake at once, with RST where `abort`; its thread cleans up. */
 void stwi_xmpp_pool_cancel(struct stwi_xmpp_pool *pool, struct stwi_xmpp_job *job, bool abort);
-void stwi_xmpp_pool_collect(struct stwi_xmpp_pool *pool);
+/* True if a handshake waits for a thread: then it is to be called again within STWI_XMPP_STALL_MS,
+ * and may start one. */
+bool stwi_xmpp_pool_collect(struct stwi_xmpp_pool *pool);
 
 #endif

@@ -49,6 +49,7 @@ void stwi_xmpp_secure(struct stwi_xmpp_link *link) {
   }
   link->socket = NULL;
   link->fd = -1;
+  uv_async_send(link->xmpp->again); /* it may have to wait for a thread */
 }
 
 static void take_over(struct stwi_xmpp_link *link) {

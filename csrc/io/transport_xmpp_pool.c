@@ -1,8 +1,10 @@
 /* Threads for what blocks: TLS handshakes.  A thread is made when one is wanted and none is idle,
- * up to the limit, and stays until the pool is freed. */
+ * and stays until the pool is freed.  Peers that do not answer must not keep others from being
+ * dialled, so a handshake that stalls is not counted. */
 #include "io/transport_xmpp.h"
 
 #include "core/mem.h"
+#include "io/clock.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -16,6 +18,7 @@ struct stwi_xmpp_job {
   struct stwi_xmpp_socket *socket;
   struct stwi_xmpp_security security; /* in `text` */
   struct stwi_xmpp_failure failure;
+  stwi_time since; /* it runs */
   bool is_good;
   char text[];
 };
@@ -28,8 +31,8 @@ struct stwi_xmpp_pool {
   pthread_mutex_t lock;
   pthread_cond_t work;
   struct queue waiting, done; /* under the lock, as all below */
-  struct stwi_xmpp_job *running[STWI_XMPP_HANDSHAKES_MAX];
-  pthread_t threads[STWI_XMPP_HANDSHAKES_MAX];
+  struct stwi_xmpp_job *running[STWI_XMPP_THREADS_MAX];
+  pthread_t threads[STWI_XMPP_THREADS_MAX];
   size_t thread_count, idle_count;
   bool is_over;
   uv_async_t *wake;
@@ -95,6 +98,7 @@ static void *run(void *arg) {
     while (pool->running[place] != NULL)
       place++;
     pool->running[place] = job;
+    job->since = stwi_clock_monotonic();
     pthread_mutex_unlock(&pool->lock);
     job->is_good = stwi_xmpp_socket_secure(job->socket, &job->security, &job->failure);
     pthread_mutex_lock(&pool->lock);
@@ -123,6 +127,25 @@ static size_t count(const struct queue *queue) {
   for (const struct stwi_xmpp_job *job = queue->first; job != NULL; job = job->next)
     jobs++;
   return jobs;
+}
+
+static size_t count_stalled(const struct stwi_xmpp_pool *pool) {
+  const stwi_time now = stwi_clock_monotonic();
+  size_t stalled = 0;
+  for (size_t i = 0; i < STWI_XMPP_THREADS_MAX; i++) {
+    const struct stwi_xmpp_job *job = pool->running[i];
+    stalled += job != NULL && now - job->since >= STWI_XMPP_STALL_MS * STWI_MS;
+  }
+  return stalled;
+}
+
+static void start_wanted(struct stwi_xmpp_pool *pool) {
+  const size_t computing = STWI_XMPP_THREADS + count_stalled(pool);
+  const size_t limit = computing < STWI_XMPP_THREADS_MAX ? computing : STWI_XMPP_THREADS_MAX;
+  size_t wanted = count(&pool->waiting);
+  wanted = wanted > pool->idle_count ? wanted - pool->idle_count : 0;
+  while (wanted-- > 0 && pool->thread_count < limit && start_thread(pool))
+    continue;
 }
 
 /* ---- operations ---- */
@@ -173,13 +196,13 @@ struct stwi_xmpp_job *stwi_xmpp_pool_add(struct stwi_xmpp_pool *pool, struct stw
   if (job == NULL)
     return NULL;
   pthread_mutex_lock(&pool->lock);
-  if (count(&pool->waiting) >= pool->idle_count && pool->thread_count < STWI_XMPP_HANDSHAKES_MAX &&
-      !start_thread(pool) && pool->thread_count == 0) {
-    pthread_mutex_unlock(&pool->lock);
-    stwi_free(job);
-    return NULL;
-  }
   queue_put(&pool->waiting, job);
+  start_wanted(pool);
+  if (pool->thread_count == 0) {
+    queue_remove(&pool->waiting, job);
+    stwi_free(job);
+    job = NULL;
+  }
   pthread_cond_signal(&pool->work);
   pthread_mutex_unlock(&pool->lock);
   return job;
@@ -204,14 +227,19 @@ void stwi_xmpp_pool_cancel(struct stwi_xmpp_pool *pool, struct stwi_xmpp_job *jo
     job_free(job);
 }
 
-void stwi_xmpp_pool_collect(struct stwi_xmpp_pool *pool) {
+static struct stwi_xmpp_job *take_done(struct stwi_xmpp_pool *pool, bool *is_short) {
+  pthread_mutex_lock(&pool->lock);
+  struct stwi_xmpp_job *job = queue_take(&pool->done);
+  start_wanted(pool);
+  *is_short = pool->waiting.first != NULL;
+  pthread_mutex_unlock(&pool->lock);
+  return job;
+}
+
+bool stwi_xmpp_pool_collect(struct stwi_xmpp_pool *pool) {
   struct stwi_xmpp_job *job;
-  do {
-    pthread_mutex_lock(&pool->lock);
-    job = queue_take(&pool->done);
-    pthread_mutex_unlock(&pool->lock);
-    if (job == NULL)
-      break;
+  bool is_short;
+  while ((job = take_done(pool, &is_short)) != NULL) {
     struct stwi_xmpp_socket *socket = job->socket;
     if (job->link != NULL) {
       job->socket = NULL;
@@ -219,7 +247,8 @@ void stwi_xmpp_pool_collect(struct stwi_xmpp_pool *pool) {
       stwi_xmpp_secured(job->link, socket, job->is_good ? NULL : &job->failure);
     }
     job_free(job);
-  } while (true);
+  }
+  return is_short;
 }
 
 static void free_queue(struct queue *queue) {
@@ -233,7 +262,7 @@ void stwi_xmpp_pool_free(struct stwi_xmpp_pool *pool) {
     return;
   pthread_mutex_lock(&pool->lock);
   pool->is_over = true;
-  for (size_t i = 0; i < STWI_XMPP_HANDSHAKES_MAX; i++) {
+  for (size_t i = 0; i < STWI_XMPP_THREADS_MAX; i++) {
     if (pool->running[i] != NULL)
       stop_socket(pool->running[i], false);
   }
