@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -31,6 +32,7 @@ ANONYMOUS = "anonymous.localhost"
 USERS = tuple(f"user{number}" for number in range(10))
 PASSWORD = "secret"
 START_S = 30.0
+START_ATTEMPTS = 3
 STOP_S = 10.0
 CHECK_EVERY_S = 0.02
 
@@ -48,13 +50,23 @@ class Ports:
     plain: int
 
 
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
 def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
+    """Below those that the kernel gives to outgoing connections: a server binds seconds later, and
+    once more after each restart."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.SystemRandom().randrange(12000, 32000)
+        if port not in ports and _is_free(port):
+            ports.append(port)
     return ports
 
 
@@ -345,11 +357,20 @@ SERVERS: dict[str, type[XmppServer]] = {"prosody": Prosody, "ejabberd": Ejabberd
 
 
 def start(name: str, folder: Path, resume_s: int = 60) -> XmppServer:
-    """A running server of the table above, its files in `folder`; `resume_s` is how long it keeps
-    a stream that broke."""
-    server = SERVERS[name](folder, resume_s)
-    server.start()
-    return server
+    """A running server of the table above, its files below `folder`; `resume_s` is how long it keeps
+    a stream that broke. Tried again where somebody has taken one of its ports meanwhile."""
+    for attempt in range(START_ATTEMPTS):
+        place = folder / f"{name}-{attempt}"
+        place.mkdir()
+        server = SERVERS[name](place, resume_s)
+        try:
+            server.start()
+        except RuntimeError:
+            if attempt == START_ATTEMPTS - 1:
+                raise
+        else:
+            return server
+    raise AssertionError
 
 
 def main(name: str, feed: IO[str]) -> int:
