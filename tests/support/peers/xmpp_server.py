@@ -263,9 +263,11 @@ class Ejabberd(XmppServer):
 
     def _config(self) -> dict[str, Any]:
         ports = self.ports
-        common = {"ip": "127.0.0.1", "max_stanza_size": 262144, "module": "ejabberd_c2s"}
+        # Its own backlog of 5 makes clients that come together wait for SYN retries.
+        here = {"ip": "127.0.0.1", "backlog": 1024}
+        common = {**here, "max_stanza_size": 262144, "module": "ejabberd_c2s"}
         no_13 = ["no_sslv3", "no_tlsv1", "no_tlsv1_1", "no_tlsv1_3"]
-        handlers = {"ip": "127.0.0.1", "module": "ejabberd_http"}
+        handlers = {**here, "module": "ejabberd_http"}
         paths = {"/ws": "ejabberd_http_ws", "/xmpp-websocket": "ejabberd_http_ws"}
         return {
             "hosts": [DOMAIN, ANONYMOUS],
@@ -357,8 +359,8 @@ SERVERS: dict[str, type[XmppServer]] = {"prosody": Prosody, "ejabberd": Ejabberd
 
 
 def start(name: str, folder: Path, resume_s: int = 60) -> XmppServer:
-    """A running server of the table above, its files below `folder`; `resume_s` is how long it keeps
-    a stream that broke. Tried again where somebody has taken one of its ports meanwhile."""
+    """A running server of the table above, its files below `folder`; `resume_s` is how long it
+    keeps a stream that broke. Tried again where somebody has taken one of its ports meanwhile."""
     for attempt in range(START_ATTEMPTS):
         place = folder / f"{name}-{attempt}"
         place.mkdir()
