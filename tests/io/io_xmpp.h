@@ -87,7 +87,7 @@ static char root_file[256];
 
 static inline int make_roots(void **state) {
   (void)state;
-  signal(SIGPIPE, SIG_IGN); /* for the peers' threads */
+  signal(SIGPIPE, SIG_IGN);                /* for the peers' threads */
   setenv("SSL_CERT_FILE", "/dev/null", 1); /* libstrophe reads it each time, which takes 30 ms */
   root = cert_make((struct cert_wish){.name = "Test Root", .is_ca = true});
   other_root = cert_make((struct cert_wish){.name = "Other Root", .is_ca = true});
