@@ -6,7 +6,8 @@ description = {
   summary = "Real-time connections that stay up, and can say why",
   detailed = [[
     A C engine that keeps a WebSocket connection alive and delivers every message, without forcing
-    an event loop on the program. Needs libwebsockets, libuv and OpenSSL with their headers.
+    an event loop on the program. Needs libwebsockets, libuv, OpenSSL, libstrophe and GNU SASL with
+    their headers.
   ]],
   license = "MIT",
   labels = { "websocket", "network" },

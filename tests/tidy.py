@@ -46,7 +46,7 @@ LAYER_LIBC = {
 
 LIBC = PURE_LIBC | set(
     """ctype dirent endian errno fcntl float ifaddrs locale malloc math netdb poll pthread sched
-    setjmp signal stdalign stdarg stdatomic stdio stdlib stdnoreturn strings threads time
+    resolv setjmp signal stdalign stdarg stdatomic stdio stdlib stdnoreturn strings threads time
     unistd""".split()
 )
 LIBC_FOLDERS = ("arpa/", "linux/", "net/", "netinet/", "sys/")
@@ -55,9 +55,15 @@ LIBC_FOLDERS = ("arpa/", "linux/", "net/", "netinet/", "sys/")
 FOREIGN = {
     "libwebsockets.h": ["csrc/io/transport_ws*"],
     "uv.h": ["csrc/io/loop*", "csrc/io/resolve*", "csrc/io/hints*", "csrc/io/transport_*"],
-    "openssl/": ["csrc/io/transport_ws*", "csrc/io/tls*"],
-    "strophe.h": ["csrc/io/transport_xmpp*"],
-    "gsasl.h": ["csrc/io/transport_xmpp*"],
+    "openssl/": [
+        "csrc/io/transport_ws*",
+        "csrc/io/transport_xmpp*",
+        "csrc/io/sasl*",
+        "csrc/io/tls*",
+    ],
+    "strophe.h": ["csrc/io/transport_xmpp_strophe*"],
+    "gsasl.h": ["csrc/io/sasl*"],
+    "expat.h": ["csrc/io/xml_parse*"],
     "msgpack.h": ["csrc/io/envelope*"],
     "msgpack/": ["csrc/io/envelope*"],
     "sqlite3.h": ["csrc/io/store_sqlite*"],

@@ -139,6 +139,10 @@ static void perform_one(struct stwi_engine *engine, const struct stwi_effect *ef
   case STWI_FX_PAUSE:
     to->ops->pause(to->self, effect->conn, effect->link, effect->u.pause.on);
     break;
+  case STWI_FX_RESTART:
+    if (to->ops->restart != NULL)
+      to->ops->restart(to->self, effect->conn, effect->link);
+    break;
   case STWI_FX_LOOK:
     if (to->ops->ask_kernel != NULL)
       to->ops->ask_kernel(to->self, effect->conn, effect->link);

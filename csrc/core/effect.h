@@ -10,6 +10,23 @@
 /* Bytes before u.write.data that the performer may overwrite (libwebsockets wants 16). */
 #define STWI_WRITE_HEADROOM 32u
 
+/* How an XMPP stream comes to TLS. */
+enum stwi_xmpp_tls {
+  STWI_XMPP_TLS_STARTTLS, /* RFC 6120 section 5; a server that does not offer it is refused */
+  STWI_XMPP_TLS_DIRECT,   /* from the first byte (XEP-0368) */
+  STWI_XMPP_TLS_NONE
+};
+
+/* What an attempt at an XMPP stream over TCP (RFC 6120) needs besides. */
+struct stwi_dial_xmpp {
+  const char
+      *domain; /* `to` of the stream, and the name to verify unless server_name says another */
+  enum stwi_xmpp_tls tls;
+  bool has_srv; /* ask the DNS where the domain's streams are (_xmpp-client, _xmpps-client); host
+                   and port are tried where it does not know */
+  uint32_t element_bytes_max; /* a longer first-level element ends the link with TOO_BIG */
+};
+
 /* What a transport needs to make one attempt.  All strings lent until the next step. */
 struct stwi_dial {
   bool is_tls;
@@ -27,14 +44,18 @@ struct stwi_dial {
   bool is_insecure;
   uint32_t unacked_max_ms; /* the kernel gives up when bytes stay unacknowledged for so long
                               (TCP_USER_TIMEOUT, RFC 5482); 0: as it is used to */
+  const struct stwi_dial_xmpp *xmpp; /* NULL: a WebSocket.  Else is_tls, path, headers,
+                                        subprotocols and proxy are not looked at */
 };
 
 enum stwi_effect_kind {
-  STWI_FX_DIAL,  /* start link (conn, link); answered by PHASE*, then READY or DOWN */
-  STWI_FX_WRITE, /* write u.write; answered by WRITABLE or DOWN; one outstanding per link */
-  STWI_FX_PAUSE, /* u.pause.on: stop or go on reading */
-  STWI_FX_LOOK,  /* what has the peer's kernel acknowledged?  Answered by LOOKED, if at all */
-  STWI_FX_CUT,   /* end the link at once: RST where u.cut.abort, FIN otherwise; answered by DOWN */
+  STWI_FX_DIAL,    /* start link (conn, link); answered by PHASE*, then READY or DOWN */
+  STWI_FX_WRITE,   /* write u.write; answered by WRITABLE or DOWN; one outstanding per link */
+  STWI_FX_PAUSE,   /* u.pause.on: stop or go on reading */
+  STWI_FX_RESTART, /* XMPP: begin the stream anew on the same connection (RFC 6120 section 4.3.3): a
+                      new parser and a new header, which need no answer but elements */
+  STWI_FX_LOOK,    /* what has the peer's kernel acknowledged?  Answered by LOOKED, if at all */
+  STWI_FX_CUT, /* end the link at once: RST where u.cut.abort, FIN otherwise; answered by DOWN */
   STWI_FX_MESSAGE, /* u.message: an inbound message for the host */
   STWI_FX_EVENT,   /* u.event: anything else for the host and for observe */
   STWI_FX_STORE,   /* u.store: what the conn's store must keep; only where it has one */

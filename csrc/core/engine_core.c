@@ -263,6 +263,7 @@ static void take(struct stwi_core *core, const struct stwi_input *input) {
   case STWI_IN_PHASE:
   case STWI_IN_READY:
   case STWI_IN_BYTES:
+  case STWI_IN_ELEMENT:
   case STWI_IN_WRITABLE:
   case STWI_IN_LOOKED:
   case STWI_IN_PATH:

@@ -12,6 +12,7 @@
 #include <steadwire/outbox.h>
 
 struct stwi_chunk;
+struct stwi_element;
 struct stwi_conn_config;
 
 /* Nanoseconds of CLOCK_MONOTONIC (or of virtual time). */
@@ -50,6 +51,7 @@ enum stwi_input_kind {
   STWI_IN_PHASE,    /* u.phase: the link entered this phase (DNS, TCP, TLS, UPGRADE) */
   STWI_IN_READY,    /* transport, TLS and upgrade done; u.ready */
   STWI_IN_BYTES,    /* u.bytes */
+  STWI_IN_ELEMENT,  /* u.element: a first-level element of the XMPP stream, in place of BYTES */
   STWI_IN_WRITABLE, /* everything of the last WRITE effect is in the socket; more may be written */
   STWI_IN_LOOKED,   /* u.looked: the answer to LOOK */
   STWI_IN_PATH,     /* u.network: the machine's network changed; the link's own path leads where it
@@ -145,11 +147,16 @@ struct stwi_input {
       const char *subprotocol; /* "" if none was chosen */
       uint64_t network; /* the same for every link that leaves by the same network, and for few
                            others; 0: not known */
+      /* XMPP over TLS: what SCRAM's PLUS forms bind to (RFC 9266, RFC 5929); NULL: none. */
+      const char *binding_type; /* "tls-exporter", "tls-unique" */
+      const uint8_t *binding;
+      size_t binding_size;
     } ready;
     struct {
       const uint8_t *data;
       size_t size;
     } bytes;
+    const struct stwi_element *element; /* core/xmpp/element.h */
     struct {
       bool is_unacked;     /* bytes were sent that the peer's kernel has not acknowledged */
       uint64_t silence_ns; /* since it last acknowledged anything */

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <steadwire/event.h>
 
 /* TCP_RTO_MAX_MS of Linux 6.15, which the headers in use need not know; an older kernel refuses it.
  */
@@ -19,5 +20,8 @@ struct stwi_tcp_state {
 
 /* Any thread.  A descriptor that is no TCP socket counts as reset. */
 struct stwi_tcp_state stwi_tcp_state(int fd);
+
+/* What errno of socket() or connect() means. */
+stw_cause stwi_tcp_cause(int error);
 
 #endif

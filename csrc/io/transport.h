@@ -2,10 +2,10 @@
  *
  * A link is named by (conn slot, generation), never by a pointer.  For every dial exactly one
  * STWI_IN_DOWN comes back, last.  Between: STWI_IN_PHASE in order (DNS only where a name is
- * resolved, TLS only with TLS), STWI_IN_READY, STWI_IN_BYTES (borrowed for the call), and one
- * STWI_IN_WRITABLE per write.  All on the engine thread. `put` may be called from within dial,
- * write, pause, cut; it may call all of them but free, also for the link it is about.  DOWN of a
- * link that was cut has the cause requested.
+ * resolved, TLS only with TLS), STWI_IN_READY, STWI_IN_BYTES or of an XMPP stream STWI_IN_ELEMENT
+ * (borrowed for the call), and one STWI_IN_WRITABLE per write.  All on the engine thread. `put` may
+ * be called from within dial, write, pause, cut; it may call all of them but free, also for the
+ * link it is about.  DOWN of a link that was cut has the cause requested.
  */
 #ifndef STWI_IO_TRANSPORT_H
 #define STWI_IO_TRANSPORT_H
@@ -30,6 +30,9 @@ struct stwi_transport_ops {
   /* Ends it at once: RST (SO_LINGER 0) where `abort`, else FIN.  DOWN follows, also for attempts.
    */
   void (*cut)(void *transport, uint32_t conn, uint32_t link, bool abort);
+  /* Begins the XMPP stream anew: what was read and not yet put is dropped.  NULL where links carry
+   * no XMPP. */
+  void (*restart)(void *transport, uint32_t conn, uint32_t link);
   /* What has the peer's kernel acknowledged?  Puts STWI_IN_LOOKED.  NULL where there is none. */
   void (*ask_kernel)(void *transport, uint32_t conn, uint32_t link);
   /* The machine's network has changed: puts a STWI_IN_PATH for each link with a socket.  NULL where
@@ -51,5 +54,10 @@ struct stwi_transport {
  * plugin is not installed). */
 struct stwi_transport stwi_transport_ws_new(struct stwi_loop *loop, struct stwi_sink sink,
                                             const char **why);
+
+/* transport_xmpp: XMPP over TCP, dialled with libstrophe; dials have `xmpp`, and UPGRADE is the
+ * phase of the stream's header.  Threads and failure as for transport_ws_new. */
+struct stwi_transport stwi_transport_xmpp_new(struct stwi_loop *loop, struct stwi_sink sink,
+                                              const char **why);
 
 #endif

@@ -203,8 +203,8 @@ static void op_free(void *transport) {
 }
 
 struct stwi_transport stwi_transport_pipe_new(struct stwi_sink sink) {
-  static const struct stwi_transport_ops ops = {op_dial, op_write, op_pause, op_cut,
-                                                NULL,    NULL,     op_free};
+  static const struct stwi_transport_ops ops = {
+      .dial = op_dial, .write = op_write, .pause = op_pause, .cut = op_cut, .free = op_free};
   struct stwi_pipe *pipe = stwi_alloc(sizeof *pipe);
   if (pipe == NULL)
     return (struct stwi_transport){NULL, NULL};

@@ -295,8 +295,13 @@ static const char *start(struct stwi_ws *ws) {
 
 struct stwi_transport stwi_transport_ws_new(struct stwi_loop *loop, struct stwi_sink sink,
                                             const char **why) {
-  static const struct stwi_transport_ops ops = {op_dial,       op_write, op_pause, op_cut,
-                                                op_ask_kernel, op_look,  op_free};
+  static const struct stwi_transport_ops ops = {.dial = op_dial,
+                                                .write = op_write,
+                                                .pause = op_pause,
+                                                .cut = op_cut,
+                                                .ask_kernel = op_ask_kernel,
+                                                .look = op_look,
+                                                .free = op_free};
   struct stwi_ws *ws = stwi_alloc(sizeof *ws);
   if (ws == NULL) {
     *why = "no memory for the transport";

@@ -79,38 +79,12 @@ void stwi_ws_fail(struct stwi_ws_link *link, const struct stwi_ws_failure *failu
   attempt->failure = *failure;
 }
 
-static stw_cause cause_of_errno(int error) {
-  switch (error) {
-  case ECONNREFUSED:
-    return STW_CAUSE_TCP_REFUSED;
-  case ETIMEDOUT:
-    return STW_CAUSE_TCP_TIMEOUT;
-  case EMFILE:
-  case ENFILE:
-  case ENOBUFS:
-  case ENOMEM:
-    return STW_CAUSE_OVERLOAD_LOCAL;
-  case ENETUNREACH:
-  case EHOSTUNREACH:
-  case ENETDOWN:
-  case EHOSTDOWN:
-  case EADDRNOTAVAIL:
-  case EAFNOSUPPORT:
-  case EACCES:
-  case EPERM:
-  case EINVAL:
-    return STW_CAUSE_NET_UNREACHABLE;
-  default:
-    return STW_CAUSE_TCP_RESET;
-  }
-}
-
 static void note_errno(struct stwi_ws_lane *lane, int error) {
   const struct stwi_ws_attempt *attempt = lane->link->attempt;
   const bool is_proxy = attempt->connect != NULL;
   char address[INET6_ADDRSTRLEN];
   stwi_address_format(&attempt->addresses.items[lane->address], address);
-  stw_cause cause = cause_of_errno(error);
+  stw_cause cause = stwi_tcp_cause(error);
   if (is_proxy && cause == STW_CAUSE_TCP_REFUSED)
     cause = STW_CAUSE_PROXY_REFUSED;
   const struct stwi_ws_failure failure = stwi_ws_failure(

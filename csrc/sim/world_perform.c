@@ -326,6 +326,9 @@ void stwi_world_perform(struct stwi_world *world, const struct stwi_effect *effe
   case STWI_FX_CUT:
     perform_on_link(world, effect);
     break;
+  case STWI_FX_RESTART:
+    stwi_world_break(world, STW_RULE_RELEASED, "a WebSocket has no stream to begin anew");
+    break;
   case STWI_FX_MESSAGE:
     perform_message(world, effect);
     break;

@@ -160,8 +160,8 @@ void stwi_world_at_door(struct stwi_world *world, struct stwi_world_link *link) 
   link->accepted_at = world->now;
   server->accepts++;
   const char *subprotocol = link->is_session ? STWI_SESSION_SUBPROTOCOL : "";
-  const struct stwi_input input = {.kind = STWI_IN_READY,
-                                   .u.ready = {subprotocol, server->network}};
+  const struct stwi_input input = {
+      .kind = STWI_IN_READY, .u.ready = {.subprotocol = subprotocol, .network = server->network}};
   stwi_world_to_core(world, link, &input, after);
   if (server->throws_out && server->throw_out_code == 0)
     reset_link(world, link, STW_CAUSE_ABNORMAL_RST);

@@ -176,8 +176,11 @@ static void slow_free(void *self) {
 
 static struct stwi_transport make_slow(void *arg, struct stwi_loop *loop, struct stwi_sink sink,
                                        const char **why) {
-  static const struct stwi_transport_ops ops = {slow_dial, slow_write, slow_pause, slow_cut,
-                                                NULL,      NULL,       slow_free};
+  static const struct stwi_transport_ops ops = {.dial = slow_dial,
+                                                .write = slow_write,
+                                                .pause = slow_pause,
+                                                .cut = slow_cut,
+                                                .free = slow_free};
   (void)loop;
   slow.sink = sink;
   *why = NULL;

@@ -57,8 +57,12 @@ static void op_free(void *self) {
 
 static struct stwi_transport make(void *arg, struct stwi_loop *loop, struct stwi_sink sink,
                                   const char **why) {
-  static const struct stwi_transport_ops ops = {op_dial, op_write, op_none, op_none,
-                                                NULL,    op_look,  op_free};
+  static const struct stwi_transport_ops ops = {.dial = op_dial,
+                                                .write = op_write,
+                                                .pause = op_none,
+                                                .cut = op_none,
+                                                .look = op_look,
+                                                .free = op_free};
   (void)loop;
   failing.sink = sink;
   *why = NULL;

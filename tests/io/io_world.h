@@ -39,7 +39,7 @@ struct seen {
   char subprotocol[64];
   uint8_t *bytes;
   size_t size;
-  size_t writable_count;
+  size_t writable_count, element_count;
   size_t path_count, look_count;
   stw_network path; /* the last one told */
   bool is_unacked;  /* likewise */
@@ -85,6 +85,10 @@ static inline void world_put(void *owner, const struct stwi_input *input) {
     memcpy(seen->bytes + seen->size, input->u.bytes.data, input->u.bytes.size);
     seen->size += input->u.bytes.size;
     break;
+  case STWI_IN_ELEMENT:
+    assert_true(seen->is_ready);
+    seen->element_count++;
+    break;
   case STWI_IN_WRITABLE:
     seen->writable_count++;
     break;
@@ -118,16 +122,23 @@ static inline void world_turn(void *owner, stwi_time now) {
     stwi_loop_stop(world->loop);
 }
 
-static inline void world_open(struct world *world) {
+typedef struct stwi_transport world_make(struct stwi_loop *loop, struct stwi_sink sink,
+                                         const char **why);
+
+static inline void world_open_with(struct world *world, world_make *make) {
   memset(world, 0, sizeof *world);
   const struct stwi_loop_hooks hooks = {world, world_turn};
   world->loop = stwi_loop_new(&hooks);
   assert_non_null(world->loop);
   const char *why = NULL;
-  world->transport = stwi_transport_ws_new(world->loop, (struct stwi_sink){world, world_put}, &why);
+  world->transport = make(world->loop, (struct stwi_sink){world, world_put}, &why);
   if (why != NULL)
     fail_msg("%s", why);
   assert_non_null(world->transport.ops);
+}
+
+static inline void world_open(struct world *world) {
+  world_open_with(world, stwi_transport_ws_new);
 }
 
 static inline void world_close(struct world *world) {

@@ -375,8 +375,8 @@ static void op_free(void *self) {
 
 static struct stwi_transport make(void *arg, struct stwi_loop *loop, struct stwi_sink sink,
                                   const char **why) {
-  static const struct stwi_transport_ops ops = {op_dial, op_write, op_pause, op_cut,
-                                                NULL,    NULL,     op_free};
+  static const struct stwi_transport_ops ops = {
+      .dial = op_dial, .write = op_write, .pause = op_pause, .cut = op_cut, .free = op_free};
   struct fake_server *server = arg;
   struct fake_transport *transport = take(NULL, sizeof *transport);
   memset(transport, 0, sizeof *transport);

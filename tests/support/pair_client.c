@@ -122,6 +122,7 @@ static void perform(const struct stwi_effect *effect) {
   case STWI_FX_EVENT:
     pair_host_event(&effect->u.event);
     break;
+  case STWI_FX_RESTART:
   case STWI_FX_LOOK:
   case STWI_FX_PUBLISH:
     break;
