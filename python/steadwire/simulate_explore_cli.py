@@ -13,7 +13,6 @@ from steadwire._simulate import JOBS_MAX, OK, interruptible, whole
 from steadwire._table import columns
 from steadwire.sim.explore import LIVES_MAX, SEED_MAX, Exploration, explore, profiles, rules
 
-
 BROKEN = 1
 
 
