@@ -7,11 +7,13 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from steadwire._simulate import JOBS_MAX, OK, interruptible, whole
+from steadwire._simulate import JOBS_MAX, OK, check_out, interruptible, whole, written
 from steadwire._table import columns
 from steadwire.sim.explore import LIVES_MAX, SEED_MAX, Exploration, explore, profiles, rules
+from steadwire.sim.export import WRITERS, of_exploration, write
 
 BROKEN = 1
 
@@ -24,7 +26,7 @@ def add_world(worlds: Any) -> None:
         description="Each seed is a life: conns, servers and hosts with all that can go wrong, and "
         "every promise of the design checked on the way. The first life that breaks one ends it.",
         epilog="Exit code: 0 all promises were kept, 1 one was broken (its seed is printed), "
-        "2 wrong usage.",
+        "or the file could not be written, 2 wrong usage.",
     )
     one.add_argument("--seed", default="1", metavar="N", help="of the first life; default 1")
     one.add_argument("--seeds", metavar="N", help="lives; default 10000, with --trace 1")
@@ -32,10 +34,12 @@ def add_world(worlds: Any) -> None:
     one.add_argument("--jobs", metavar="N", help="threads; default one for each core")
     one.add_argument("--trace", action="store_true", help="the log of the last life")
     one.add_argument("--json", action="store_true", help="the report as JSON instead of a table")
+    one.add_argument("--out", type=Path, metavar="FILE", help=f"by its name: {', '.join(WRITERS)}")
     one.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    check_out(arguments)
     seeds = arguments.seeds or ("1" if arguments.trace else "10000")
     count = whole(seeds, "--seeds", 1, LIVES_MAX)
     jobs = whole(arguments.jobs or str(os.cpu_count() or 1), "--jobs", 1, JOBS_MAX)
@@ -59,7 +63,10 @@ def _run(arguments: argparse.Namespace) -> int:
     if is_shown:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     _tell(lived, took, arguments)
-    return OK if lived.broken is None else BROKEN
+    code = OK if lived.broken is None else BROKEN
+    if arguments.out is None:
+        return code
+    return written(arguments.out, lambda path: write(path, of_exploration(lived)), "--out") or code
 
 
 def _tell(lived: Exploration, took: float, arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,3 +152,25 @@ def test_wrong_usage(arguments: list[str], capsys: Capture) -> None:
         code = int(str(stop.code))
     assert code == 2
     assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", [".json", ".csv", ".parquet", ".png", ".svg"])
+def test_the_result_is_written_as_the_name_says(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"lives{ending}"
+    assert run("--seeds", "40", "--out", str(path)) == 0
+    lived = sim.explore(seeds=40)
+    if ending == ".json":
+        assert json.loads(path.read_text()) == lived.as_dict()
+    elif ending == ".csv":
+        rows = path.read_text().splitlines()
+        assert rows[0] == "kind,name,times" and len(rows) == 1 + len(faults()) + len(rules())
+        name, times = next(iter(lived.checks.items()))
+        assert f"promise,{name},{times}" in rows
+    else:
+        magic = {".parquet": b"PAR1", ".png": b"\x89PNG", ".svg": b"<?xml"}[ending]
+        assert path.read_bytes().startswith(magic)
+
+
+def test_a_file_that_cannot_be_written_is_refused_first(capsys: Capture) -> None:
+    assert run("--seeds", "10", "--out", "no/such/folder/lives.json") == 2
+    assert "there is no folder no/such/folder" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from steadwire.errors import ConfigError
 from steadwire.sim import pictures
+from steadwire.sim.explore import Exploration
 from steadwire.sim.herd import Herd
 from steadwire.sim.report import rows
 from steadwire.sim.sketch import Sketch
@@ -22,6 +23,7 @@ HERD_COLUMNS = {
     "policy": TEXT,
     **dict.fromkeys(("seed", "second", "attempts", "reconnected"), WHOLE),
 }
+EXPLORE_COLUMNS = {"kind": TEXT, "name": TEXT, "times": WHOLE}
 NEEDED = {
     ".parquet": ("pyarrow", "pyarrow.parquet"),
     ".png": ("matplotlib", "matplotlib.figure"),
@@ -57,6 +59,13 @@ def of_sketch(sketch: Sketch, report: dict[str, Any]) -> Results:
     return Results(
         report, columns, [list(row.values()) for row in flat], lambda: pictures.fleets(sketch)
     )
+
+
+def of_exploration(lived: Exploration) -> Results:
+    """The table has how often each fault happened, and each promise was looked at."""
+    table = [("fault", name, times) for name, times in lived.faults.items()]
+    table += [("promise", name, times) for name, times in lived.checks.items()]
+    return Results(lived.as_dict(), EXPLORE_COLUMNS, table, lambda: pictures.exploration(lived))
 
 
 def check_target(path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from steadwire.errors import ConfigError
+from steadwire.sim.explore import Exploration
 from steadwire.sim.fleet import BUCKETS_US, MIX, Fleet
 from steadwire.sim.herd import Herd
 from steadwire.sim.report import rows
@@ -55,6 +56,23 @@ def fleets(sketch: Sketch) -> Any:
         axes.grid(alpha=0.3)
     left.set_ylabel("faults, %")
     right.legend(fontsize="small", loc="lower right")
+    return figure
+
+
+def exploration(lived: Exploration) -> Any:
+    """How often each fault happened, and each promise was looked at; a broken one is red."""
+    figure = _figure((10, 14))
+    above, below = figure.subplots(2)
+    broken = lived.broken.rule if lived.broken is not None else ""
+    for axes, counts, what in (
+        (above, lived.faults, "fault"),
+        (below, lived.checks, "promise looked at"),
+    ):
+        colors = ["tab:red" if name == broken else "tab:blue" for name in counts]
+        axes.barh(list(counts), list(counts.values()), color=colors)
+        axes.set(xscale="symlog", xlabel=f"times, {what}")
+        axes.invert_yaxis()
+        axes.tick_params(axis="y", labelsize="x-small")
     return figure
 
 
