@@ -247,6 +247,7 @@ static void on_ready(struct stwi_conn *conn, struct stwi_link **place,
   memcpy(link->subprotocol, subprotocol, size);
   link->network = input->u.ready.network;
   stwi_conn_phase(conn, link, STW_PHASE_RESUME);
+  stwi_endpoint_connected(conn->endpoints[link->endpoint], link->phase_ns[STW_PHASE_TCP]);
   if (!stwi_conn_apply(conn, STWI_LINK_CANDIDATE_READY, STW_CAUSE_READY)) {
     stwi_conn_cut(conn, place, true);
     return;
@@ -363,12 +364,12 @@ static bool is_heard_mute(const struct stwi_conn *conn, const struct stwi_link *
   return conn->core->now >= oldest->due + soft && conn->pulse.heard_at > oldest->due;
 }
 
-/* It ended sooner after the question than an answer could have come: a connect took one round trip
- * too.  Where that met lost packets it says less. */
+/* It ended sooner after the question than an answer could have come: the shortest connect took one
+ * round trip, and perhaps as much again for the two ends. */
 static bool had_no_time(const struct stwi_conn *conn, const struct stwi_link *link) {
   const stwi_time now = conn->core->now, asked = link->barriers[link->barrier_head].at;
   const uint64_t soft = stwi_pulse_soft_ns(&conn->pulse, now);
-  const uint64_t round_trip = link->phase_ns[STW_PHASE_TCP];
+  const uint64_t round_trip = conn->endpoints[link->endpoint]->connect_ns / 2;
   return now - asked < (round_trip < soft ? round_trip : soft);
 }
 

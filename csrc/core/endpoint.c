@@ -71,6 +71,11 @@ bool stwi_endpoint_ponged(struct stwi_endpoint *endpoint) {
   return stwi_endpoint_mute_clear(endpoint);
 }
 
+void stwi_endpoint_connected(struct stwi_endpoint *endpoint, uint64_t ns) {
+  if (ns != 0 && (endpoint->connect_ns == 0 || ns < endpoint->connect_ns))
+    endpoint->connect_ns = ns;
+}
+
 bool stwi_endpoint_mute_strike(struct stwi_endpoint *endpoint, stwi_time now) {
   if (endpoint->is_mute || endpoint->has_pong)
     return false;

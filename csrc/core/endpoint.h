@@ -14,6 +14,7 @@ struct stwi_endpoint {
   bool has_pong;  /* it has answered a PING once */
   bool is_mute;   /* no_pong: it answers none; settle at written */
   stwi_time mute_since;
+  uint64_t connect_ns; /* shortest connect seen: no answer comes much sooner; 0: none seen */
   uint32_t mute_strikes;   /* links in a row that ended with an unanswered PING */
   bool is_acquitted;       /* unasked links died young too: it is not the PINGs */
   bool is_single;          /* it closes the old link when a candidate comes: never hedge */
@@ -29,6 +30,9 @@ struct stwi_endpoint *stwi_endpoint_hold(struct stwi_endpoints *endpoints, const
 /* Counts one conn less.  What was learnt stays until 64 unused endpoints are kept. */
 void stwi_endpoint_drop(struct stwi_endpoints *endpoints, struct stwi_endpoint *endpoint);
 void stwi_endpoints_fini(struct stwi_endpoints *endpoints);
+
+/* A connect took so long: one round trip, and what both ends and lost packets added. */
+void stwi_endpoint_connected(struct stwi_endpoint *endpoint, uint64_t ns);
 
 /* An answered PING: it is not mute.  True: it was held to be. */
 bool stwi_endpoint_ponged(struct stwi_endpoint *endpoint);

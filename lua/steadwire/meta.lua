@@ -71,8 +71,8 @@
 ---@field guarantee? "at_least_once"|"at_most_once"|"exactly_once" default at_least_once
 ---@field headers? table<string|integer, string>
 ---@field heartbeat? "ping"|"off" default ping
----@field heartbeat_interval? steadwire.Duration default 15s
 ---@field heartbeat_idle_interval? steadwire.Duration default 0
+---@field heartbeat_interval? steadwire.Duration default 15s
 ---@field heartbeat_timeout? steadwire.Duration default auto
 ---@field hedge? "auto"|"off" default auto
 ---@field inbound_buffer? integer|string default 4MiB

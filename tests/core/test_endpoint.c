@@ -121,6 +121,16 @@ static void where_unasked_links_die_too_the_pings_were_not_to_blame(void **unuse
   assert_true(endpoint->is_mute);
 }
 
+static void the_shortest_connect_is_kept(void **unused) {
+  (void)unused;
+  stwi_endpoint_connected(endpoint, 0); /* not seen */
+  assert_int_equal(endpoint->connect_ns, 0);
+  stwi_endpoint_connected(endpoint, 50 * STWI_MS);
+  stwi_endpoint_connected(endpoint, 40 * STWI_MS);
+  stwi_endpoint_connected(endpoint, 3 * STWI_S); /* packets were lost */
+  assert_int_equal(endpoint->connect_ns, 40 * STWI_MS);
+}
+
 #define ENDPOINT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -132,6 +142,7 @@ int main(void) {
       ENDPOINT_TEST(two_links_in_a_row_without_an_answer_are_mute),
       ENDPOINT_TEST(one_answer_ever_and_it_is_not_mute),
       ENDPOINT_TEST(muteness_is_asked_about_again_after_ten_minutes),
+      ENDPOINT_TEST(the_shortest_connect_is_kept),
       ENDPOINT_TEST(where_unasked_links_die_too_the_pings_were_not_to_blame),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
