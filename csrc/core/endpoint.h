@@ -14,7 +14,7 @@ struct stwi_endpoint {
   bool has_pong;  /* it has answered a PING once */
   bool is_mute;   /* no_pong: it answers none; settle at written */
   stwi_time mute_since;
-  uint64_t connect_ns; /* shortest connect seen: no answer comes much sooner; 0: none seen */
+  uint64_t connect_ns;     /* shortest connect seen: no answer comes much sooner; 0: none seen */
   uint32_t mute_strikes;   /* links in a row that ended with an unanswered PING */
   bool is_acquitted;       /* unasked links died young too: it is not the PINGs */
   bool is_single;          /* it closes the old link when a candidate comes: never hedge */
