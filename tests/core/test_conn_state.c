@@ -208,7 +208,7 @@ static const struct product_row product[] = {
     {"supply", give_supply, {SAME, SAME, SAME, SAME, SAME, SAME, SAME, SAME}},
     {"inbound", give_full, {SAME, SAME, SAME, SAME, SAME, SAME, SAME, SAME}},
     {"cancel", give_cancel, {SAME, SAME, SAME, SAME, SAME, SAME, SAME, SAME}},
-    {"reset", give_reset, {WAI, WAI, CON, CON, SAME, SAME, SAME, SAME}},
+    {"reset", give_reset, {WAI, CON, CON, CON, SAME, SAME, SAME, SAME}},
     {"server fault", give_server_fault, {WAI, WAI, CON, CON, SAME, SAME, SAME, SAME}},
     {"bytes", give_bytes, {SAME, SAME, SAME, SAME, SAME, ON, SAME, SAME}},
     {"phase", give_phase, {SAME, SAME, SAME, SAME, SAME, SAME, SAME, SAME}},

@@ -271,10 +271,9 @@ typedef enum stw_class {
   X(REPLACED, "replaced", PROTOCOL, WINDOW, REPEATED,                                              \
     "closed with 4409 or conflict: another client uses the same identity",                         \
     "give each client its own login")                                                              \
-  X(ABNORMAL_FIN, "abnormal_fin", PATH, WINDOW, NEVER,                                             \
-    "the connection ended without a close frame",                                                  \
+  X(ABNORMAL_FIN, "abnormal_fin", PATH, NOW, NEVER, "the connection ended without a close frame",  \
     "check for crashes of the server and proxies that cut links")                                  \
-  X(ABNORMAL_RST, "abnormal_rst", PATH, WINDOW, NEVER, "the connection was reset",                 \
+  X(ABNORMAL_RST, "abnormal_rst", PATH, NOW, NEVER, "the connection was reset",                    \
     "check for crashes of the server and proxies that cut links")                                  \
   X(FRAME_ERROR, "frame_error", PROTOCOL, WINDOW, NEVER,                                           \
     "the server broke the WebSocket or XMPP protocol",                                             \
