@@ -2,6 +2,7 @@
 
 #include "core/mem.h"
 #include "io/path.h"
+#include "io/sigpipe.h"
 #include "io/tcp_state.h"
 
 #include <signal.h>
@@ -224,16 +225,6 @@ static void stop_dials(struct stwi_ws *ws) {
   }
 }
 
-static void release_sigpipe(void) {
-  sigset_t pipe;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  const struct timespec at_once = {0};
-  while (sigtimedwait(&pipe, NULL, &at_once) == SIGPIPE)
-    continue;
-  pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
-}
-
 static void op_ask_kernel(void *transport, uint32_t conn, uint32_t generation) {
   struct stwi_ws_link *link = stwi_ws_link_of(transport, conn, generation);
   if (link == NULL || link->up == NULL || link->is_over || link->up->wsi == NULL)
@@ -262,19 +253,11 @@ static void op_free(void *transport) {
   if (ws->gate >= 0)
     close(ws->gate);
   if (ws->has_blocked_sigpipe)
-    release_sigpipe();
+    stwi_sigpipe_release();
   stwi_free(ws->lanes);
   stwi_free(ws->lane_generations);
   stwi_free(ws->conns);
   stwi_free(ws);
-}
-
-/* The writes of OPENSSL raise SIGPIPE, and the host's disposition is not ours to change. */
-static bool block_sigpipe(void) {
-  sigset_t pipe, before;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  return pthread_sigmask(SIG_BLOCK, &pipe, &before) == 0 && sigismember(&before, SIGPIPE) == 0;
 }
 
 static const char *start(struct stwi_ws *ws) {
@@ -282,7 +265,7 @@ static const char *start(struct stwi_ws *ws) {
     return "no memory for the transport";
   if (!stwi_ws_gate_open(ws))
     return STWI_WS_NO_DESCRIPTORS;
-  ws->has_blocked_sigpipe = block_sigpipe();
+  ws->has_blocked_sigpipe = stwi_sigpipe_block();
   const char *missing = stwi_ws_context_new(ws);
   if (missing != NULL)
     return missing;

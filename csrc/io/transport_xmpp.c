@@ -2,6 +2,7 @@
 
 #include "core/mem.h"
 #include "io/path.h"
+#include "io/sigpipe.h"
 #include "io/tcp_state.h"
 
 #include <signal.h>
@@ -166,16 +167,6 @@ static bool has_closed(void *owner) {
   return xmpp->handle_count == 0;
 }
 
-static void release_sigpipe(void) {
-  sigset_t pipe;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  const struct timespec at_once = {0};
-  while (sigtimedwait(&pipe, NULL, &at_once) == SIGPIPE)
-    continue;
-  pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
-}
-
 static void op_free(void *transport) {
   struct stwi_xmpp *xmpp = transport;
   size_t conn = 0;
@@ -191,19 +182,11 @@ static void op_free(void *transport) {
     uv_close((uv_handle_t *)xmpp->again, on_handle_closed);
   const bool is_closed = stwi_loop_settle(xmpp->loop, has_closed, xmpp, CLOSE_PATIENCE_MS);
   if (xmpp->has_blocked_sigpipe)
-    release_sigpipe();
+    stwi_sigpipe_release();
   if (!is_closed)
     return; /* its handles name it */
   stwi_free(xmpp->conns);
   stwi_free(xmpp);
-}
-
-/* The writes of OpenSSL raise SIGPIPE, and the host's disposition is not ours to change. */
-static bool block_sigpipe(void) {
-  sigset_t pipe, before;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  return pthread_sigmask(SIG_BLOCK, &pipe, &before) == 0 && sigismember(&before, SIGPIPE) == 0;
 }
 
 static bool make_handles(struct stwi_xmpp *xmpp) {
@@ -230,7 +213,7 @@ static const char *start(struct stwi_xmpp *xmpp) {
   xmpp->pool = stwi_xmpp_pool_new(xmpp->again);
   if (xmpp->pool == NULL)
     return "no memory for the transport";
-  xmpp->has_blocked_sigpipe = block_sigpipe();
+  xmpp->has_blocked_sigpipe = stwi_sigpipe_block();
   return NULL;
 }
 
