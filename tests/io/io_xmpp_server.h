@@ -78,4 +78,26 @@ static inline int stop_server(void) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* Runs a group of tests at one server, SKIPPED where it cannot be started here. */
+static inline int run_with(const char *name, const struct CMUnitTest *tests, size_t count) {
+  void *state = (void *)(uintptr_t)name;
+  if (start_server(&state) != 0) {
+    const int status = stop_server();
+    print_message("skipped: %s cannot be started here\n", name);
+    return status == SKIPPED || status == 1 ? SKIPPED : status;
+  }
+  const int failed = _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+  stop_server();
+  return failed;
+}
+
+/* The status of a program whose tests run at each server; skipped only where there is none. */
+static inline int run_at_both(const struct CMUnitTest *tests, size_t count) {
+  const int prosody = run_with("prosody", tests, count);
+  const int ejabberd = run_with("ejabberd", tests, count);
+  if (prosody == SKIPPED && ejabberd == SKIPPED)
+    return SKIPPED;
+  return (prosody == SKIPPED ? 0 : prosody) + (ejabberd == SKIPPED ? 0 : ejabberd);
+}
+
 #endif

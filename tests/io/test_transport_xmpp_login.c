@@ -210,7 +210,7 @@ static void plus_binds_the_login_to_the_channel(void **state) {
   assert_string_equal(client.binding_type, "tls-unique");
 }
 
-static int run_with(const char *name) {
+int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(logs_in_over_starttls),
       cmocka_unit_test(logs_in_over_direct_tls),
@@ -218,20 +218,5 @@ static int run_with(const char *name) {
       cmocka_unit_test(wrong_passwords_are_told_by_their_condition),
       cmocka_unit_test(plus_binds_the_login_to_the_channel),
   };
-  void *state = (void *)(uintptr_t)name;
-  if (start_server(&state) != 0) {
-    const int status = stop_server();
-    print_message("skipped: %s cannot be started here\n", name);
-    return status == SKIPPED || status == 1 ? SKIPPED : status;
-  }
-  const int failed = cmocka_run_group_tests_name(name, tests, NULL, NULL);
-  stop_server();
-  return failed;
-}
-
-int main(void) {
-  const int prosody = run_with("prosody"), ejabberd = run_with("ejabberd");
-  if (prosody == SKIPPED && ejabberd == SKIPPED)
-    return SKIPPED;
-  return (prosody == SKIPPED ? 0 : prosody) + (ejabberd == SKIPPED ? 0 : ejabberd);
+  return run_at_both(tests, sizeof tests / sizeof tests[0]);
 }

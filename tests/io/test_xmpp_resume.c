@@ -213,27 +213,12 @@ static void resumes_without_tls(void **state) {
   resumes(server.plain, STWI_XMPP_TLS_NONE);
 }
 
-static int run_with(const char *name) {
+int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(resumes_over_starttls),
       cmocka_unit_test(resumes_over_direct_tls),
       cmocka_unit_test(resumes_over_tls_1_2),
       cmocka_unit_test(resumes_without_tls),
   };
-  void *state = (void *)(uintptr_t)name;
-  if (start_server(&state) != 0) {
-    const int status = stop_server();
-    print_message("skipped: %s cannot be started here\n", name);
-    return status == SKIPPED || status == 1 ? SKIPPED : status;
-  }
-  const int failed = cmocka_run_group_tests_name(name, tests, NULL, NULL);
-  stop_server();
-  return failed;
-}
-
-int main(void) {
-  const int prosody = run_with("prosody"), ejabberd = run_with("ejabberd");
-  if (prosody == SKIPPED && ejabberd == SKIPPED)
-    return SKIPPED;
-  return (prosody == SKIPPED ? 0 : prosody) + (ejabberd == SKIPPED ? 0 : ejabberd);
+  return run_at_both(tests, sizeof tests / sizeof tests[0]);
 }
